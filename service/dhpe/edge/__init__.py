@@ -1,0 +1,1 @@
+"""Everything asynchronous or external: wire, logs, formats, HTTP, metrics."""

@@ -1,0 +1,76 @@
+"""The numbers that the model depends on: frozen at start, hashed into every output.
+
+Whatever stands here changes results; whatever does not (addresses, ports, sizes of queues) stands in
+``settings.py``, which builds this from the environment and the config file.
+"""
+
+import hashlib
+from dataclasses import asdict, dataclass
+
+import msgspec
+
+
+@dataclass(frozen=True, slots=True)
+class Parameters:
+    """Units are the last word of each name; vol as a fraction, shares and weights without a unit."""
+
+    # publication and event-time grids
+    pressure_interval_ms: int = 100
+    revalue_interval_ms: int = 50
+    surface_interval_s: float = 10.0
+    landscape_interval_s: float = 60.0
+    bar_s: float = 1.0
+    future_limit_ms: int = 1000
+    spot_max_age_s: float = 60.0
+
+    # the panel
+    panel_nodes: int = 8
+    panel_half_width_log: float = 5e-4
+    panel_window_s: float = 1.0
+    panel_rebuild_events: int = 100_000
+    hot_tau_s: float = 3600.0
+    hot_width_deviations: float = 6.0
+    tau_floor_s: float = 300.0
+
+    # feedback
+    default_book: str = "weighted"
+    dealer_share: float = 1.0
+    gamma_weight: float = 1.0
+    vanna_weight: float = 1.0
+    charm_weight: float = 1.0
+    skew_stickiness: float = 1.5
+    skew_stickiness_standard_error: float = 0.5
+    spot_vol_beta: float | None = None
+    spot_vol_beta_standard_error: float | None = None
+    interval_level: float = 0.90
+    gain_implausible: float = 0.8
+    decay_wind_horizon_s: float = 3600.0
+    rate: float = 0.0
+    dividend_yield: float = 0.0
+    flow_anchor: str = "carry"
+
+    # liquidity
+    liquidity_bar_s: float = 10.0
+    liquidity_half_life_s: float = 1800.0
+    liquidity_bars_max: int = 1440
+    liquidity_samples_min: float = 60.0
+    kyle_lambda: float | None = None
+    kyle_lambda_standard_error: float | None = None
+    flow_coverage: float = 1.0
+
+    # trade side: published out-of-sample accuracies until calibrated (MODEL.md section 8)
+    lee_ready_probability: float = 0.62
+    tick_probability: float = 0.59
+    multi_leg_probability: float = 0.5
+
+    # regime machine
+    regime_window_bars: int = 20
+    regime_correlation: float = -0.85
+    regime_vol_change_points: float = 0.5
+    regime_kinematics_span_bars: int = 5
+    regime_dwell_s: float = 10.0
+    market_regime_dwell_s: float = 300.0
+
+    def digest(self) -> str:
+        """The first 12 hex digits of the SHA-256 of all values, in the order of their names."""
+        return hashlib.sha256(msgspec.json.encode(asdict(self), order="sorted")).hexdigest()[:12]
