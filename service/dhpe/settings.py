@@ -1,0 +1,297 @@
+"""The only reader of the environment and of the config file.
+
+Every setting has one name: ``http_port`` here and in the TOML file, ``DHPE_HTTP_PORT`` in the environment,
+``--http-port`` never more than a few of them on the command line. The command line beats the environment, the
+environment beats the file, the file beats the default. Settings are frozen once read; those that change results
+become ``Parameters``, whose digest stands in every output.
+"""
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, NamedTuple, Self
+
+from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from dhpe.parameters import Parameters
+
+PREFIX: Final = "DHPE_"
+CONFIG_VARIABLE: Final = "DHPE_CONFIG"
+
+# Kubernetes announces a service named dhpe to every pod of its namespace in variables of these shapes.
+_SERVICE_LINK: Final = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")
+_SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
+_NOT_SETTINGS: Final = (CONFIG_VARIABLE, "DHPE_TEST_")
+
+_MODEL: Final = Parameters()
+
+Count = Annotated[int, Field(ge=1)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Probability = Annotated[float, Field(ge=0.5, le=1)]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used: one line for each, with its variable, the fault and the remedy."""
+
+
+class SettingFact(NamedTuple):
+    """One setting as ``dhpe doctor`` and the documents show it; a secret's value is masked."""
+
+    name: str
+    variable: str
+    value: str
+    origin: str
+    description: str
+
+
+class ModelSettings(BaseSettings):
+    """The settings that change results: field by field those of ``Parameters``, with their limits."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, frozen=True, extra="forbid")
+
+    pressure_interval_ms: int = Field(_MODEL.pressure_interval_ms, ge=0, description="event-time grid; 0 = every tick")
+    revalue_interval_ms: int = Field(_MODEL.revalue_interval_ms, ge=0, description="grid on which quotes are revalued")
+    surface_interval_s: Positive = _MODEL.surface_interval_s
+    landscape_interval_s: Positive = _MODEL.landscape_interval_s
+    bar_s: Positive = _MODEL.bar_s
+    future_limit_ms: int = Field(_MODEL.future_limit_ms, ge=0, description="event time may lead the append time so far")
+    spot_max_age_s: Positive = _MODEL.spot_max_age_s
+
+    panel_nodes: int = Field(_MODEL.panel_nodes, ge=3, le=64)
+    panel_half_width_log: Positive = _MODEL.panel_half_width_log
+    panel_window_s: Positive = _MODEL.panel_window_s
+    panel_rebuild_events: Count = _MODEL.panel_rebuild_events
+    hot_tau_s: NotNegative = _MODEL.hot_tau_s
+    hot_width_deviations: NotNegative = _MODEL.hot_width_deviations
+    tau_floor_s: Positive = _MODEL.tau_floor_s
+
+    default_book: Literal["naive", "flow", "weighted"] = Field("weighted", description="of the headline numbers")
+    dealer_share: Share = Field(_MODEL.dealer_share, description="share of open interest that is hedged")
+    gamma_weight: Finite = _MODEL.gamma_weight
+    vanna_weight: Finite = _MODEL.vanna_weight
+    charm_weight: Finite = _MODEL.charm_weight
+    skew_stickiness: Finite = Field(_MODEL.skew_stickiness, description="1 = sticky strike, 0 = sticky delta")
+    skew_stickiness_standard_error: NotNegative = _MODEL.skew_stickiness_standard_error
+    spot_vol_beta: Finite | None = Field(_MODEL.spot_vol_beta, description="one value for all expiries")
+    spot_vol_beta_standard_error: NotNegative | None = _MODEL.spot_vol_beta_standard_error
+    interval_level: float = Field(_MODEL.interval_level, gt=0, lt=1)
+    gain_implausible: Positive = _MODEL.gain_implausible
+    decay_wind_horizon_s: Positive = _MODEL.decay_wind_horizon_s
+    rate: Finite = Field(_MODEL.rate, description="per year, continuous, where no rates record speaks")
+    dividend_yield: Finite = Field(_MODEL.dividend_yield, description="per year, continuous, where no record speaks")
+    flow_anchor: Literal["carry", "naive"] = Field("carry", description="what open interest does to the flow books")
+
+    liquidity_bar_s: Positive = _MODEL.liquidity_bar_s
+    liquidity_half_life_s: Positive = _MODEL.liquidity_half_life_s
+    liquidity_bars_max: Count = _MODEL.liquidity_bars_max
+    liquidity_samples_min: Positive = _MODEL.liquidity_samples_min
+    kyle_lambda: NotNegative | None = Field(_MODEL.kyle_lambda, description="per USD; instead of the estimate")
+    kyle_lambda_standard_error: NotNegative | None = _MODEL.kyle_lambda_standard_error
+    flow_coverage: float = Field(_MODEL.flow_coverage, gt=0, le=1, description="this venue's share of hedging volume")
+
+    lee_ready_probability: Probability = _MODEL.lee_ready_probability
+    tick_probability: Probability = _MODEL.tick_probability
+    multi_leg_probability: Probability = _MODEL.multi_leg_probability
+
+    regime_window_bars: int = Field(_MODEL.regime_window_bars, ge=2)
+    regime_correlation: float = Field(_MODEL.regime_correlation, ge=-1, le=1)
+    regime_vol_change_points: Finite = _MODEL.regime_vol_change_points
+    regime_kinematics_span_bars: Count = _MODEL.regime_kinematics_span_bars
+    regime_dwell_s: NotNegative = _MODEL.regime_dwell_s
+    market_regime_dwell_s: NotNegative = _MODEL.market_regime_dwell_s
+
+    def parameters(self) -> Parameters:
+        """Return the part of the settings that the engine sees."""
+        return Parameters(**{field.name: getattr(self, field.name) for field in fields(Parameters)})
+
+
+class Settings(ModelSettings):
+    """All settings. Units are the last word of each name; secrets are never printed."""
+
+    # the log
+    kafka_bootstrap_servers: str | None = Field(None, description="host:port, …; unset = the embedded log")
+    embedded_log_path: Path = Field(Path("dhpe-log.sqlite"), description="file of the embedded log")
+    topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="stands before every topic's name")
+    topic_partitions: int = Field(12, ge=1, le=10_000, description="fixed when the topics are created")
+    topic_replication_factor: Count = 1
+    inputs_retention_s: Positive = Field(7 * 86_400.0, description="topics chain, ticks, journal and dead letters")
+    alerts_retention_s: Positive = 30 * 86_400.0
+    message_bytes_max: int = Field(1_048_576, ge=1_024, le=64 << 20, description="a longer input is a dead letter")
+    message_records_max: Count = Field(100_000, description="records of one array or column message")
+    on_data_loss: Literal["stop", "earliest"] = Field("stop", description="when the log has lost what was not yet read")
+
+    # Kafka
+    kafka_group: str = Field("dhpe", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="also in transactional ids")
+    kafka_group_instance_id: str | None = Field(None, description="static membership, such as a StatefulSet's ordinal")
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    kafka_sasl_username: str | None = None
+    kafka_sasl_password: SecretStr | None = None
+    kafka_ssl_ca_file: Path | None = None
+    kafka_ssl_certificate_file: Path | None = None
+    kafka_ssl_key_file: Path | None = None
+    kafka_ssl_key_password: SecretStr | None = None
+    kafka_connect_timeout_s: Positive = Field(10.0, description="until an unreachable broker is reported")
+    kafka_request_timeout_s: Positive = 30.0
+    kafka_session_timeout_s: Positive = 45.0
+    kafka_heartbeat_interval_s: Positive = 3.0
+    kafka_poll_interval_max_s: Positive = 300.0
+    kafka_transaction_timeout_s: Positive = Field(15.0, description="readers stall this long after a crash")
+    kafka_linger_ms: int = Field(2, ge=0, le=1_000)
+    kafka_batch_bytes_max: int = Field(262_144, ge=1_024, le=16 << 20)
+    kafka_compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = "lz4"
+    kafka_fetch_bytes_max: int = Field(8 << 20, ge=65_536, le=256 << 20)
+
+    # steps
+    step_records_max: Count = Field(10_000, description="log records (messages) of one step")
+    step_wait_ms: int = Field(20, ge=1, le=10_000, description="longest wait for the first record of a step")
+    progress_timeout_s: Positive = Field(60.0, description="a lag without progress for so long ends the process")
+    ready_lag_s: Positive = Field(30.0, description="a larger lag is not ready")
+    drain_timeout_s: Positive = Field(10.0, description="after SIGTERM, for the step under way")
+    feed_queue_records_max: Count = Field(50_000, description="records between a source and the log")
+
+    # HTTP
+    http_host: str = Field("127.0.0.1", min_length=1)
+    http_port: Port = Field(8080, description="0 takes a free port")
+    http_api_key: SecretStr | None = Field(None, description="asked of /v1 as X-API-Key; unset = open")
+    http_tls_certificate_file: Path | None = None
+    http_tls_key_file: Path | None = None
+    http_requests_per_minute: int = Field(6_000, ge=0, description="per client address; 0 = no limit")
+    http_shutdown_timeout_s: Positive = 5.0
+    stream_clients_max: Count = Field(200, description="open /v1/stream connections")
+    stream_queue_max: Count = Field(256, description="events kept for a slow stream client before it is dropped")
+    stream_heartbeat_s: Positive = 10.0
+    stale_after_s: Positive = Field(30.0, description="an older output is answered with nulls and `stale`")
+    recent_alerts_max: Count = Field(1_000, description="alerts kept for GET /v1/{underlying}/alerts")
+    underlyings_max: Count = Field(10_000, description="underlyings that the view and the metrics keep")
+
+    # what the operator reads
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal")
+
+    _origins: dict[str, str] = PrivateAttr(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _pairs_are_whole(self) -> Self:
+        """Refuse a half-given pair: it would silently fall back to something weaker."""
+        for first, second in (
+            ("http_tls_certificate_file", "http_tls_key_file"),
+            ("kafka_ssl_certificate_file", "kafka_ssl_key_file"),
+            ("kafka_sasl_username", "kafka_sasl_password"),
+        ):
+            if (getattr(self, first) is None) != (getattr(self, second) is None):
+                given, missing = (first, second) if getattr(self, second) is None else (second, first)
+                msg = f"{variable(given)}: is set without {variable(missing)}; set both or neither"
+                raise ValueError(msg)
+        if self.kafka_security_protocol.startswith("SASL") and self.kafka_sasl_username is None:
+            msg = f"{variable('kafka_security_protocol')}: SASL needs {variable('kafka_sasl_username')} and _PASSWORD"
+            raise ValueError(msg)
+        return self
+
+    @classmethod
+    def load(cls, config: Path | None = None, **given: object) -> Self:
+        """Read the environment and the file ``config`` (or the one that DHPE_CONFIG names); ``given`` wins over both.
+
+        Raises SettingsError, one line for each fault.
+        """
+        environment = {name.upper(): value for name, value in os.environ.items() if value}
+        if config is None and CONFIG_VARIABLE in environment:
+            config = Path(environment[CONFIG_VARIABLE])
+        from_file = _read(config) if config is not None else {}
+        given = {name: value for name, value in given.items() if value is not None}
+        origins = dict.fromkeys(from_file, str(config))
+        origins |= {name: f"environment {variable(name)}" for name in cls.model_fields if variable(name) in environment}
+        origins |= dict.fromkeys(given, "command line")
+        faults = [_unknown(name, cls, origin) for name, origin in origins.items() if name not in cls.model_fields]
+        faults += [_unknown_variable(name, cls) for name in sorted(_strangers(environment, cls))]
+        chosen = {name: value for name, value in from_file.items() if variable(name) not in environment} | given
+        try:
+            settings = cls(**{name: value for name, value in chosen.items() if name in cls.model_fields})
+        except ValidationError as error:
+            faults += _faults(error, cls, origins)
+        if faults:
+            raise SettingsError("\n".join(faults))
+        settings._origins.update(origins)
+        return settings
+
+    def facts(self) -> list[SettingFact]:
+        """Every setting with its masked value and where the value came from."""
+        return [
+            SettingFact(name, variable(name), _shown(getattr(self, name)), self._origin(name), field.description or "")
+            for name, field in type(self).model_fields.items()
+        ]
+
+    def _origin(self, name: str) -> str:
+        return self._origins.get(name, "code" if name in self.model_fields_set else "default")
+
+
+def variable(name: str) -> str:
+    """Name the environment variable of a setting."""
+    return PREFIX + name.upper()
+
+
+def _shown(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _read(config: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(config.read_text(encoding="utf-8"))
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        msg = f"{config}: {reason}; name a readable TOML file with --config or {CONFIG_VARIABLE}"
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        msg = f"{config}: is not TOML: {error}; write lines such as http_port = 8080"
+    raise SettingsError(msg)
+
+
+def _strangers(environment: Mapping[str, str], settings: type[Settings]) -> set[str]:
+    known = {variable(name) for name in settings.model_fields}
+    return {
+        name
+        for name, value in environment.items()
+        if name.startswith(PREFIX) and name not in known and not name.startswith(_NOT_SETTINGS)
+        if not _SERVICE_LINK.search(name) and not _SERVICE_ADDRESS.match(value)
+    }
+
+
+def _nearest(name: str, settings: type[Settings]) -> str | None:
+    near = difflib.get_close_matches(name.lower(), settings.model_fields, n=1)
+    return near[0] if near else None
+
+
+def _unknown(name: str, settings: type[Settings], origin: str) -> str:
+    near = _nearest(name, settings)
+    remedy = f"did you mean {near}?" if near else "`dhpe doctor` lists all settings"
+    return f"{name} ({origin}): there is no such setting; {remedy}"
+
+
+def _unknown_variable(name: str, settings: type[Settings]) -> str:
+    near = _nearest(name.removeprefix(PREFIX), settings)
+    remedy = f"did you mean {variable(near)}?" if near else "unset it; `dhpe doctor` lists all settings"
+    return f"{name} (environment): there is no such setting; {remedy}"
+
+
+def _faults(error: ValidationError, settings: type[Settings], origins: Mapping[str, str]) -> list[str]:
+    lines = []
+    for fault in error.errors(include_url=False):
+        if not fault["loc"]:  # the validator over pairs of settings speaks whole sentences
+            lines.append(fault["msg"].removeprefix("Value error, "))
+            continue
+        name = str(fault["loc"][0])
+        origin = origins.get(name, "command line").removesuffix(f" {variable(name)}")
+        field = settings.model_fields[name]
+        value = "the secret" if "SecretStr" in str(field.annotation) else repr(fault["input"])
+        problem = fault["msg"][0].lower() + fault["msg"][1:]
+        remedy = "unset it" if field.default is None else f"the default is {_shown(field.default)!r}"
+        lines.append(f"{variable(name)} ({origin}): {value}: {problem}; {remedy}")
+    return list(dict.fromkeys(lines))
