@@ -170,6 +170,9 @@ class Settings(ModelSettings):
     stream_clients_max: Count = Field(200, description="open /v1/stream connections")
     stream_queue_max: Count = Field(256, description="events kept for a slow stream client before it is dropped")
     stream_heartbeat_s: Positive = 10.0
+    stream_interval_ms: int = Field(100, ge=0, le=10_000, description="a client gets each underlying at most so often")
+    history_points_max: Count = Field(1_200, description="points of the headline kept per underlying for the page")
+    history_interval_ms: Count = Field(500, description="event time between two of those points")
     stale_after_s: Positive = Field(30.0, description="an older output is answered with nulls and `stale`")
     recent_alerts_max: Count = Field(1_000, description="alerts kept for GET /v1/{underlying}/alerts")
     underlyings_max: Count = Field(10_000, description="underlyings that the view and the metrics keep")

@@ -76,7 +76,7 @@ class Metrics:
         self._loop_lag_s = self._gauge("dhpe_loop_lag_seconds", "How late the event loop wakes")
         self._clients = self._gauge("dhpe_stream_clients", "Open event streams")
         self._dropped = self._counter("dhpe_stream_dropped", "Event streams dropped, by reason", "reason")
-        self._undecodable = self._counter("dhpe_view_undecodable", "Output records that the view could not read")
+        self._view_rejected = self._counter("dhpe_view_rejected", "Output records the view left out, by reason", "reason")
         self._reasons: dict[str, set[str]] = {"reason": set(), "flag": set(), "rule": set()}
 
     # the worker
@@ -154,9 +154,9 @@ class Metrics:
         """An event stream was refused or ended by us: ``slow`` or ``full``."""
         self._dropped.labels(reason).inc()
 
-    def view_undecodable(self) -> None:
-        """A record of an output topic was not what this version can read."""
-        self._undecodable.inc()
+    def view_rejected(self, reason: str) -> None:
+        """A record of an output topic was left out: ``undecodable`` or ``too_many_underlyings``."""
+        self._view_rejected.labels(reason).inc()
 
     def watch(self, samples: Callable[[], Iterable[UnderlyingSample]]) -> None:
         """Ask ``samples`` for the underlyings at every scrape."""

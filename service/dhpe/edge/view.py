@@ -9,25 +9,39 @@ import asyncio
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 import msgspec
 
 from dhpe.edge.metrics import Metrics
 from dhpe.outputs import Alert, Pressure
+from dhpe.settings import Settings
 
 Headers = Sequence[tuple[str, bytes]]
 
 
 @dataclass(frozen=True, slots=True)
 class ViewLimits:
-    """How much the view keeps. Times are event time, except where the wall clock is named."""
+    """How much the view keeps; ``history_interval_ms`` is event time."""
 
-    alerts: int = 1000
-    history_points: int = 1200
+    underlyings: int = 10_000
+    alerts: int = 1_000
+    history_points: int = 1_200
     history_interval_ms: int = 500
-    stream_clients: int = 100
-    stream_pending: int = 512
+    stream_clients: int = 200
+    stream_queue: int = 256
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """The limits that the operator has set."""
+        return cls(
+            underlyings=settings.underlyings_max,
+            alerts=settings.recent_alerts_max,
+            history_points=settings.history_points_max,
+            history_interval_ms=settings.history_interval_ms,
+            stream_clients=settings.stream_clients_max,
+            stream_queue=settings.stream_queue_max,
+        )
 
 
 class Latest(NamedTuple):
@@ -158,7 +172,7 @@ class View:
                 message = f"topic {topic!r} is not one that the view reads"
                 raise ValueError(message)
         except (msgspec.DecodeError, UnicodeDecodeError):
-            self._metrics.view_undecodable()
+            self._metrics.view_rejected("undecodable")
 
     def underlyings(self) -> list[str]:
         """The names of all underlyings, sorted."""
@@ -194,7 +208,7 @@ class View:
         if len(self._subscriptions) >= self._limits.stream_clients:
             self._metrics.stream_dropped("full")
             raise StreamFull
-        subscription = Subscription(underlying, self._limits.stream_pending)
+        subscription = Subscription(underlying, self._limits.stream_queue)
         for update in self._known_now(underlying, after_alert):
             subscription.offer(update)
         if self._closed:
@@ -222,6 +236,9 @@ class View:
             self._history.pop(underlying, None)
             return
         pressure = self._decode_pressure(value)
+        if pressure.underlying not in self._latest and len(self._latest) >= self._limits.underlyings:
+            self._metrics.view_rejected("too_many_underlyings")
+            return
         self._latest[pressure.underlying] = Latest(pressure, value, append_time_ms)
         self._remember(pressure)
         self._publish(Update("pressure", pressure.underlying, "", value, append_time_ms))
