@@ -1,0 +1,22 @@
+"""What all tests share: where the real market data lies, and a kernel cache that the tests leave warm."""
+
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """The folder of real market data; it belongs to its owners and never stands in this project."""
+    folder = PROJECT.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("the real market data is not here: it is expected in ../shared/data beside the project")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def project() -> Path:
+    """The project's top folder."""
+    return PROJECT
