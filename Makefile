@@ -1,0 +1,64 @@
+# Each target does its own set-up; on Debian as root it also installs the system packages that are missing.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.SUFFIXES:
+bin := .venv/bin
+system := bash deploy/setup/system.sh
+python := bash deploy/setup/python.sh
+export PYTHON
+
+.PHONY: help demo test setup check bench broker image picture schemas locks format
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
+
+demo: ## a simulated market, live on http://127.0.0.1:8080
+	@$(python) run
+	@$(bin)/dhpe demo
+
+test: check ## all checks and all tests
+	@$(bin)/pytest
+
+setup: ## everything that the other targets need
+	@$(system) java maven chromium prometheus
+	@$(python) dev
+
+check: setup ## lint, types, import floors, schemas, documents
+	$(bin)/ruff check .
+	$(bin)/ruff format --check .
+	$(bin)/mypy
+	$(bin)/lint-imports
+	$(bin)/dhpe schemas --check
+	$(bin)/hadolint Dockerfile
+	$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+bench: ## what this machine does, in events per second and microseconds
+	@$(python) run
+	@$(bin)/dhpe bench
+
+broker: ## a real Kafka (KRaft) on 127.0.0.1:9092, in the foreground
+	@$(system) java maven
+	@$(python) run
+	@$(bin)/python deploy/broker/broker.py
+
+image: ## the container image, built and proven without a container service
+	@$(system) buildah
+	@bash deploy/image/prove.sh
+
+picture: ## docs/picture.png, from the real page
+	@$(system) chromium
+	@$(python) dev
+	@$(bin)/python deploy/picture/picture.py
+
+schemas: ## write schemas/ anew
+	@$(python) run
+	@$(bin)/dhpe schemas
+
+locks: ## compile requirements/ anew from pyproject.toml
+	@$(python) dev
+	@bash deploy/setup/locks.sh
+
+format: ## format the sources
+	@$(python) dev
+	@$(bin)/ruff check --fix-only --quiet .
+	@$(bin)/ruff format .
