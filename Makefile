@@ -38,8 +38,7 @@ bench: ## what this machine does, in events per second and microseconds
 
 broker: ## a real Kafka (KRaft) on 127.0.0.1:9092, in the foreground
 	@$(system) java maven
-	@$(python) run
-	@$(bin)/python deploy/broker/broker.py
+	@exec deploy/broker/broker.sh $(PORT)
 
 image: ## the container image, built and proven without a container service
 	@$(system) buildah

@@ -26,7 +26,7 @@ CONFIG_VARIABLE: Final = "DHPE_CONFIG"
 # Kubernetes announces a service named dhpe to every pod of its namespace in variables of these shapes.
 _SERVICE_LINK: Final = re.compile(r"_SERVICE_(HOST|PORT)(_\w+)?$|_PORT_\d+_(TCP|UDP|SCTP)(_\w+)?$")
 _SERVICE_ADDRESS: Final = re.compile(r"(tcp|udp|sctp)://")
-_NOT_SETTINGS: Final = (CONFIG_VARIABLE, "DHPE_TEST_")
+_NOT_SETTINGS: Final = (CONFIG_VARIABLE, "DHPE_TEST_", "DHPE_BROKER_")
 
 _MODEL: Final = Parameters()
 
