@@ -1,0 +1,375 @@
+"""Bytes of the wire to columns: JSON records, one or an array of them in a message, through the one door.
+
+Nothing a message may hold raises: what cannot be read, and what cannot be true, comes back as a ``Reject`` with the
+position of its message and, of an array, the index of the record (-1: the whole message). Good records of an array
+with bad ones are kept. A decoder keeps no state between calls.
+
+The cost of a good record is one msgspec decode into a struct of the tagged union and one ``np.fromiter`` item for
+each of its fields; only reference records and faults are handled one by one.
+"""
+
+import codecs
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cache
+from itertools import chain, count
+from operator import attrgetter
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dhpe import columns
+from dhpe.columns import Batch, Reference, Reject, empty_events
+from dhpe.edge import door
+from dhpe.edge import messages as wire
+from dhpe.edge.sessions import settlement_ns
+
+MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
+"""A larger message is rejected unread; 8 MiB are some 40,000 records in one array."""
+WHOLE_MESSAGE: Final = -1
+"""The index of a reject that speaks of the message and not of one record in it."""
+CONTENT_TYPE: Final = "application/json"
+FUTURE_LIMIT_MS: Final = 1000
+
+Message = tuple[int, bytes | None, bytes | None, str | None, int | None]
+"""offset, key, value, content type (None: JSON), append time in ms (None where the log has none)."""
+
+
+class Decoded(NamedTuple):
+    """The good records of some messages, and why the others are not among them, by offset and index."""
+
+    batch: Batch
+    rejects: list[Reject]
+
+
+class Layout(NamedTuple):
+    """Where the fields of a hot record go: its kind, the field that is its name, its numbers as (column, field)."""
+
+    kind: int
+    name: str | None
+    numbers: tuple[tuple[str, str], ...]
+
+
+class _Fault(NamedTuple):
+    reason: str
+    detail: str
+
+
+class _Gathered(NamedTuple):
+    """Decoded records with the place of their message and their index in it."""
+
+    records: list[Any]
+    places: list[int]
+    indices: list[int]
+
+
+class _Kind(msgspec.Struct):
+    kind: str
+
+
+def _same(*names: str) -> tuple[tuple[str, str], ...]:
+    return tuple((name, name) for name in names)
+
+
+QUOTE_FIELDS: Final = ("bid", "bid_size", "ask", "ask_size")
+VENUE_QUOTE_FIELDS: Final = ("venue_bid", "venue_bid_size", "venue_ask", "venue_ask_size")
+
+LAYOUTS: Final[dict[type[wire.Stamped], Layout]] = {
+    wire.OptionQuote: Layout(columns.OPTION_QUOTE, "symbol", _same(*QUOTE_FIELDS)),
+    wire.OptionTrade: Layout(
+        columns.OPTION_TRADE, "symbol", _same("price", "size", *QUOTE_FIELDS, *VENUE_QUOTE_FIELDS)
+    ),
+    wire.Trade: Layout(columns.TRADE, "instrument", _same("price", "size")),
+    wire.Quote: Layout(columns.QUOTE, "instrument", _same(*QUOTE_FIELDS)),
+    wire.Depth: Layout(columns.DEPTH, "instrument", ()),
+    wire.IndexValue: Layout(columns.INDEX_VALUE, "name", (("price", "value"),)),
+    wire.Clock: Layout(columns.CLOCK, None, ()),
+}
+"""The hot kinds; every other kind is a reference record."""
+
+_KIND_OF_TYPE: Final = dict.fromkeys(wire.KIND_OF_TYPE, columns.REFERENCE) | {
+    record: layout.kind for record, layout in LAYOUTS.items()
+}
+_SIDES: Final = {None: 0, "buy": columns.BUY, "sell": columns.SELL}
+_PLAIN: Final = frozenset({None, CONTENT_TYPE})
+_RECORD: Final[msgspec.json.Decoder[wire.Record]] = msgspec.json.Decoder(wire.Record)
+_MESSAGE: Final = msgspec.json.Decoder(wire.Record | list[wire.Record])
+_ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
+_KIND: Final = msgspec.json.Decoder(_Kind)
+
+
+def decode(
+    messages: Sequence[Message],
+    topic: str,
+    *,
+    future_limit_ms: int = FUTURE_LIMIT_MS,
+    bytes_max: int = MESSAGE_BYTES_MAX,
+) -> Decoded:
+    """The records of ``messages`` of one topic as a batch that has passed the door, in the order of the messages."""
+    rejects: list[Reject] = []
+    gathered = _gather(messages, topic, bytes_max, rejects)
+    if not gathered.records:
+        return Decoded(columns.empty_batch(), rejects)
+    batch, faults = _to_columns(gathered, messages)
+    if faults:
+        rejects += (
+            Reject(topic, int(batch.events["offset"][row]), int(batch.events["index"][row]), "", *fault)
+            for row, fault in faults.items()
+        )
+        passed = np.ones(len(batch.events), np.bool_)
+        passed[list(faults)] = False
+        batch = batch._replace(events=batch.events[passed])
+        places = np.array(gathered.places)[passed]
+    else:
+        places = np.array(gathered.places)
+    checked = door.check(batch, _append_times(messages)[places], future_limit_ms, topic)
+    rejects += checked.rejects
+    rejects.sort(key=lambda reject: (reject.offset, reject.index))
+    return Decoded(checked.batch, rejects)
+
+
+def content_type_of(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
+    """The content type that a message's headers name; None where they name none. Any bytes are accepted."""
+    for name, value in headers:
+        if name.lower() == "content-type" and value is not None:
+            return value.decode("latin-1")
+    return None
+
+
+def _append_times(messages: Sequence[Message]) -> NDArray[np.int64]:
+    times = (door.NO_APPEND_TIME if message[4] is None else message[4] for message in messages)
+    return np.fromiter(times, np.int64, len(messages))
+
+
+def _gather(messages: Sequence[Message], topic: str, bytes_max: int, rejects: list[Reject]) -> _Gathered:
+    gathered = _Gathered([], [], [])
+    records, places, indices = gathered
+    parse = _MESSAGE.decode
+    for place, (offset, _, value, content_type, _) in enumerate(messages):
+        if value is None or content_type not in _PLAIN or len(value) > bytes_max or not value.isascii():
+            fault = _refusal(value, content_type, bytes_max)
+            if fault is not None:
+                rejects.append(Reject(topic, offset, WHOLE_MESSAGE, "", *fault))
+                continue
+        try:
+            record = parse(value or b"")
+        except (msgspec.DecodeError, RecursionError):
+            for index, found in _salvage(value or b""):
+                if isinstance(found, _Fault):
+                    rejects.append(Reject(topic, offset, index, "", *found))
+                else:
+                    records.append(found)
+                    places.append(place)
+                    indices.append(index)
+            continue
+        if type(record) is list:
+            if not record:
+                rejects.append(Reject(topic, offset, WHOLE_MESSAGE, "", "empty", "the array holds no record"))
+            records += record
+            places += [place] * len(record)
+            indices += range(len(record))
+        else:
+            records.append(record)
+            places.append(place)
+            indices.append(0)
+    return gathered
+
+
+def _refusal(value: bytes | None, content_type: str | None, bytes_max: int) -> _Fault | None:
+    """Why a message is not even parsed; None where it may be."""
+    if value is None:
+        return _Fault("tombstone", "the message has no value")
+    if content_type is not None and content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
+        return _Fault("unknown_content_type", f"content-type is {content_type[:100]!r}: read is {CONTENT_TYPE}")
+    if len(value) > bytes_max:
+        return _Fault("too_large", f"the message has {len(value)} bytes: at most {bytes_max} are read")
+    if value.startswith(codecs.BOM_UTF8):
+        return _Fault("undecodable", "the message starts with a byte order mark: JSON has none")
+    try:
+        value.decode()
+    except UnicodeDecodeError as error:
+        return _Fault("undecodable", f"the message is not UTF-8: {error.reason} at byte {error.start}")
+    return None
+
+
+def _salvage(value: bytes) -> Iterator[tuple[int, wire.Record | _Fault]]:
+    """What can be had of a message that does not decode as a whole: record by record, or its one fault."""
+    if not value.strip():
+        yield WHOLE_MESSAGE, _Fault("empty", "the message is empty")
+    elif not value.lstrip().startswith(b"["):
+        yield WHOLE_MESSAGE, _record_or_fault(value)
+    else:
+        try:
+            elements = _ELEMENTS.decode(value)
+        except RecursionError:
+            yield WHOLE_MESSAGE, _TOO_DEEP
+        except msgspec.DecodeError as error:
+            yield WHOLE_MESSAGE, _Fault("undecodable", f"the message is not JSON: {error}")
+        else:
+            for index, element in enumerate(elements):
+                yield index, _record_or_fault(element)
+
+
+_TOO_DEEP: Final = _Fault("too_deep", "the JSON is nested too deeply")
+
+
+def _record_or_fault(value: bytes | msgspec.Raw) -> wire.Record | _Fault:
+    try:
+        return _RECORD.decode(value)
+    except RecursionError:
+        return _TOO_DEEP
+    except msgspec.ValidationError as error:
+        return _shape_fault(value, str(error))
+    except msgspec.DecodeError as error:
+        return _Fault("undecodable", f"the message is not JSON: {error}")
+
+
+def _shape_fault(value: bytes | msgspec.Raw, sentence: str) -> _Fault:
+    # The first wrong field is reported before the rest is read: the rest may not even be JSON.
+    try:
+        kind = _KIND.decode(value).kind
+    except RecursionError:
+        return _TOO_DEEP
+    except msgspec.ValidationError:
+        return _Fault("wrong_shape", sentence)
+    except msgspec.DecodeError as error:
+        return _Fault("undecodable", f"the message is not JSON: {error}")
+    if kind not in wire.RECORD_OF_KIND:
+        return _Fault("unknown_kind", f"kind is {kind[:100]!r}: known are {', '.join(wire.RECORD_OF_KIND)}")
+    return _Fault("wrong_shape", f"{kind}: {sentence}")
+
+
+def _to_columns(gathered: _Gathered, messages: Sequence[Message]) -> tuple[Batch, dict[int, _Fault]]:
+    """All records as rows, and the faults of rows that must not reach the door."""
+    records = gathered.records
+    size = len(records)
+    names: defaultdict[str | None, int] = defaultdict(count().__next__)
+    names[None] = -1
+    name_of = names.__getitem__
+    faults: dict[int, _Fault] = {}
+    reference: list[Reference] = []
+    events = empty_events(size)
+    offsets = np.fromiter((message[0] for message in messages), np.int64, len(messages))
+    events["offset"] = offsets[gathered.places]
+    events["index"] = gathered.indices
+    events["kind"] = np.fromiter(map(_KIND_OF_TYPE.__getitem__, map(type, records)), np.int8, size)
+    events["ts_event_ns"] = np.fromiter(map(attrgetter("ts_event_ns"), records), np.int64, size)
+    sequences = map(attrgetter("sequence"), records)
+    events["sequence"] = np.fromiter((-1 if number is None else number for number in sequences), np.int64, size)
+    events["underlying"] = np.fromiter(map(name_of, map(attrgetter("underlying"), records)), np.int32, size)
+    events["source"] = np.fromiter(map(name_of, map(attrgetter("source"), records)), np.int32, size)
+    _check_keys(events, gathered.places, messages, names, faults)
+    levels = np.zeros((0, 2))
+    for record_type, layout in LAYOUTS.items():
+        rows = np.flatnonzero(events["kind"] == layout.kind)
+        if not len(rows):
+            continue
+        group = records if len(rows) == size else [records[row] for row in rows.tolist()]
+        _fill_hot(events, rows, group, layout, name_of)
+        if record_type is wire.Depth:
+            levels = _fill_depth(events, rows, group)
+    _fill_reference(events, records, reference, faults)
+    return Batch(events, [name for name in names if name is not None], reference, levels), faults
+
+
+def _check_keys(
+    events: NDArray[np.void],
+    places: list[int],
+    messages: Sequence[Message],
+    names: dict[str | None, int],
+    faults: dict[int, _Fault],
+) -> None:
+    """A message's key, where it has one, is the underlying of each of its records, or partitions mean nothing."""
+    keys = [message[1] for message in messages]
+    # Bytes that are not UTF-8 become surrogates, which no decoded name holds.
+    id_of_key = {key: -2 if key is None else names.get(key.decode(errors="surrogateescape"), -1) for key in set(keys)}
+    key = np.fromiter(map(id_of_key.__getitem__, keys), np.int64, len(keys))[places]
+    for row in np.flatnonzero((key != -2) & (key != events["underlying"])).tolist():
+        faults[row] = _Fault("key_mismatch", f"the key {keys[places[row]]!r:.100} is not the record's underlying")
+
+
+def _fill_hot(
+    events: NDArray[np.void], rows: NDArray[np.intp], group: list[Any], layout: Layout, name_of: Callable[[Any], int]
+) -> None:
+    size = len(group)
+    if layout.name is not None:
+        events["name"][rows] = np.fromiter(map(name_of, map(attrgetter(layout.name), group)), np.int32, size)
+    for column, field in layout.numbers:
+        # None becomes NaN here: absent.
+        events[column][rows] = np.fromiter(map(attrgetter(field), group), np.float64, size)
+    if layout.kind in (columns.OPTION_TRADE, columns.TRADE):
+        sides = map(_SIDES.__getitem__, map(attrgetter("side"), group))
+        events["side"][rows] = np.fromiter(sides, np.int8, size)
+    if layout.kind == columns.OPTION_TRADE:
+        flags = np.fromiter(map(attrgetter("multi_leg"), group), np.uint16, size) * np.uint16(columns.MULTI_LEG)
+        carries = ~(np.isnan(events["bid"][rows]) & np.isnan(events["ask"][rows]))
+        events["flags"][rows] = flags | carries * np.uint16(columns.CARRIES_QUOTE)
+
+
+def _fill_depth(events: NDArray[np.void], rows: NDArray[np.intp], group: list[Any]) -> NDArray[np.float64]:
+    size = len(group)
+    bids = np.fromiter((len(depth.bids) for depth in group), np.int32, size)
+    asks = np.fromiter((len(depth.asks) for depth in group), np.int32, size)
+    ends = np.cumsum(bids + asks)
+    events["bid_levels"][rows] = bids
+    events["ask_levels"][rows] = asks
+    events["levels_start"][rows] = ends - bids - asks
+    snapshots = np.fromiter(map(attrgetter("snapshot"), group), np.uint16, size)
+    events["flags"][rows] = snapshots * np.uint16(columns.SNAPSHOT)
+    levels = chain.from_iterable(chain(depth.bids, depth.asks) for depth in group)
+    return np.fromiter(chain.from_iterable(levels), np.float64, 2 * int(ends[-1])).reshape(-1, 2)
+
+
+def _fill_reference(
+    events: NDArray[np.void], records: list[Any], reference: list[Reference], faults: dict[int, _Fault]
+) -> None:
+    settles = cache(settlement_ns)
+    for row in np.flatnonzero(events["kind"] == columns.REFERENCE).tolist():
+        fact = _fact(records[row], settles)
+        if isinstance(fact, _Fault):
+            faults.setdefault(row, fact)
+        else:
+            events["reference"][row] = len(reference)
+            reference.append(fact)
+
+
+def _fact(record: wire.Record, settles: Callable[[str, str, str], int]) -> Reference | _Fault:
+    match record:
+        case wire.Contract():
+            return _contract(record, settles)
+        case wire.Instrument():
+            return columns.Instrument(record.instrument, record.role, record.multiplier, record.inverse)
+        case wire.OpenInterest():
+            return columns.OpenInterest(record.symbol, record.trading_date, record.open_interest)
+        case wire.Rates():
+            return columns.Rates(
+                _or_nan(record.rate),
+                _or_nan(record.dividend_yield),
+                record.settles_ns or 0,
+                _or_nan(record.forward),
+                _or_nan(record.discount),
+            )
+        case wire.DealerPosition():
+            return columns.DealerPosition(record.symbol, record.position)
+        case _:
+            raise AssertionError(type(record))
+
+
+def _or_nan(value: float | None) -> float:
+    return float("nan") if value is None else value
+
+
+def _contract(record: wire.Contract, settles: Callable[[str, str, str], int]) -> columns.Contract | _Fault:
+    instant = record.settles_ns
+    if instant is None:
+        if record.expiration is None or record.settlement is None or record.calendar is None:
+            return _Fault("no_settlement", "a contract has settles_ns, or expiration, settlement and calendar")
+        try:
+            instant = settles(record.expiration, record.settlement, record.calendar)
+        except ValueError as error:
+            return _Fault("unknown_session", str(error))
+    right = 1 if record.right == "C" else -1
+    american = record.exercise == "american"
+    return columns.Contract(record.symbol, right, record.strike, record.multiplier, american, instant)
