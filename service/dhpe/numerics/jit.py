@@ -1,17 +1,21 @@
 """The one compiler setting of all kernels.
 
 Kernels are compiled for x86-64-v3 whatever the machine, without fastmath, so that the same log gives the
-same bits everywhere. The disk cache lives in a folder named after the content of every kernel source,
-because numba's own cache does not notice an edit in an imported file.
+same bits everywhere. The disk cache lives beside them, in a folder named after the content of every kernel source,
+because numba's own cache does not notice an edit in an imported file. Where that folder cannot be written, as in an
+image with a read-only root, the kernels that were compiled in are read, and a kernel that is missing is compiled for
+the process alone; numba's own cache would refuse to start there.
 """
 
 import hashlib
+import tempfile
 from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
+from numba.core import caching
 from numba.core import config as numba_config
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -23,7 +27,8 @@ def _sources_digest() -> str:
     digest = hashlib.sha256()
     for package in ("numba", "llvmlite", "numpy", "vanilla-option-pricers"):
         digest.update(f"{package}=={version(package)};".encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    # The kernels' constants come from columns.py, and are frozen into the compiled code.
+    for source in (*sorted(Path(__file__).parent.glob("*.py")), Path(__file__).parent.parent / "columns.py"):
         digest.update(source.read_bytes())
     return digest.hexdigest()
 
@@ -31,18 +36,44 @@ def _sources_digest() -> str:
 SOURCES_DIGEST = _sources_digest()
 
 
-def _cache_folder() -> str:
-    # Beside the package where that is writable (the image compiles its kernels in), else numba's own default.
-    return str(Path(__file__).parent / "__kernels__" / SOURCES_DIGEST[:16])
-
-
 numba_config.CPU_NAME = CPU_NAME
 numba_config.CPU_FEATURES = ""
 if not numba_config.CACHE_DIR:
-    numba_config.CACHE_DIR = _cache_folder()
+    numba_config.CACHE_DIR = str(Path(__file__).parent / "__kernels__" / SOURCES_DIGEST[:16])
+
+
+def _writable(folder: Path) -> bool:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
+    except OSError:
+        return False
+    return True
+
+
+class _CompiledInLocator(caching.UserProvidedCacheLocator):  # type: ignore[misc]
+    def ensure_cache_path(self) -> None:
+        """Accept a folder that cannot be written."""
+
+
+class _CompiledInImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
+    _locator_classes = (_CompiledInLocator,)
+
+
+class _CompiledIn(caching.FunctionCache):  # type: ignore[misc]
+    _impl_class = _CompiledInImpl
+
+    def save_overload(self, sig: object, data: object) -> None:
+        """Keep a kernel that was not compiled in for this process alone."""
+
+
+CACHE_WRITABLE = _writable(Path(numba_config.CACHE_DIR))
 
 
 def kernel(function: F) -> F:
     """Compile ``function`` in nopython mode, without the GIL and without fastmath, cached on disk."""
-    compiled: F = numba.njit(cache=True, nogil=True, fastmath=False, error_model="numpy")(function)
+    compile_it = numba.njit(cache=CACHE_WRITABLE, nogil=True, fastmath=False, error_model="numpy")
+    compiled: F = compile_it(function)
+    if not CACHE_WRITABLE and not numba_config.DISABLE_JIT:
+        compiled._cache = _CompiledIn(function)  # type: ignore[attr-defined]  # noqa: SLF001 - as enable_caching does
     return compiled
