@@ -75,10 +75,12 @@ EXPIRY: Final = np.dtype(
         ("settles_ns", "i8"),
         ("forward_source", "i1"),  # a code of numerics.parity
         ("rate", "f8"),
-        ("carry", "f8"),  # forward = spot * exp(carry * tau); dividend yield = rate - carry
+        ("carry", "f8"),  # growth of the forward per year; dividend yield = rate - carry
+        ("basis", "f8"),  # forward = spot * exp(basis + carry * tau): what the quotes' spot is ahead of ours, 0 unknown
         ("given_forward", "f8"),  # from a rates record, NaN none
         ("given_forward_spot", "f8"),
         ("given_discount", "f8"),
+        ("given_ts_ns", "i8"),  # time of that rates record, 0 none: rate and carry are taken over the tau it spoke of
         ("quotes", "i4"),  # usable quotes in the last smile fit
         ("atm_vol", "f8"),  # NaN where no fit
         ("skew_slope", "f8"),  # d vol / d k at k = 0, k = ln(strike/forward)
@@ -87,6 +89,122 @@ EXPIRY: Final = np.dtype(
         ("fit_width", "f8"),  # largest |k| in the fit: beyond it the smile is held flat
         ("beta", "f8"),  # fixed-strike d vol / d ln spot; 0 where unknown
         ("beta_standard_error", "f8"),  # NaN where unknown
+        ("vanna_weight", "f8"),  # sum of |position * vanna * S * M| of the default book at the last refit
     ],
     align=True,
 )
+
+INSTRUMENT: Final = np.dtype(
+    [
+        ("multiplier", "f8"),
+        ("inverse", "i1"),
+        ("hedge", "i1"),  # 1: its trades are flow, its quotes are not the spot
+        ("quote", QUOTE),
+        ("earlier_quote", QUOTE),
+        ("tick", TICK),
+        ("sold_at_bid", "f8"),  # size sold since the last quote: what left the bid by trading, not by cancelling
+    ],
+    align=True,
+)
+
+SPOT_NONE: Final = 0
+SPOT_QUOTE: Final = 1
+SPOT_TRADE: Final = 2
+SPOT_INDEX: Final = 3
+SPOT_PARITY: Final = 4
+SPOT_SOURCES: Final = (None, "quote", "trade", "index", "parity")
+
+FLAGS: Final = (
+    "crossed_quote",
+    "locked_quote",
+    "zero_bid",
+    "late_quote",
+    "time_backwards",
+    "quote_without_spot",
+    "unclassified_trade",
+    "position_clipped",
+    "open_interest_revised",
+)
+CROSSED_QUOTE: Final = 0
+LOCKED_QUOTE: Final = 1
+ZERO_BID: Final = 2
+LATE_QUOTE: Final = 3
+TIME_BACKWARDS: Final = 4
+QUOTE_WITHOUT_SPOT: Final = 5
+UNCLASSIFIED_TRADE: Final = 6
+POSITION_CLIPPED: Final = 7
+OPEN_INTEREST_REVISED: Final = 8
+
+MARKET: Final = np.dtype(
+    [
+        ("ts_ns", "i8"),  # event time: the latest of all records so far
+        ("contracts", "i4"),
+        ("expiries", "i4"),
+        ("next_settlement_ns", "i8"),
+        # spot and indices
+        ("spot", "f8"),  # 0 until known, as are vix and vvix
+        ("spot_ns", "i8"),
+        ("spot_source", "i1"),
+        ("vix", "f8"),
+        ("vvix", "f8"),
+        # grids of event time: number of the last interval for which the work was done, -1 never
+        ("revalue_slot", "i8"),
+        ("surface_slot", "i8"),
+        ("landscape_slot", "i8"),
+        ("pressure_slot", "i8"),
+        ("dirty_rows", "i4"),
+        # panel
+        ("panel_valid", "i1"),
+        ("panel_center", "f8"),
+        ("panel_start_ns", "i8"),
+        ("panel_end_ns", "i8"),
+        ("panel_events", "i8"),
+        ("panel_rebuilds", "i8"),
+        ("hot_rows", "i4"),
+        # counted at the last rebuild, among the contracts that have not settled
+        ("live_contracts", "i4"),
+        ("valued_contracts", "i4"),  # with a vol
+        ("held_contracts", "i4"),  # with a position in any book
+        ("american_contracts", "i4"),
+        ("anchored_contracts", "i4"),
+        ("fields_valid", "i1"),
+        ("fields", "f8", (FIELDS, len(BOOKS))),  # at spot and ts_ns
+        # the open regime bar
+        ("bar_slot", "i8"),  # -1: none open
+        ("bar_open", "f8"),
+        ("bar_high", "f8"),
+        ("bar_low", "f8"),
+        ("bar_close", "f8"),
+        ("bid_depleted", "f8"),
+        ("bid_refilled", "f8"),
+        ("bid_cancelled", "f8"),
+        ("bid_traded", "f8"),
+        ("opposite_ticks", "i8"),
+        ("joint_ticks", "i8"),
+        ("joint_spot", "f8"),  # spot at the last change of the VIX
+        # the open liquidity bar
+        ("liquidity_slot", "i8"),
+        ("liquidity_mid", "f8"),  # at the end of the last closed bar
+        ("liquidity_flow", "f8"),
+        ("liquidity_volume", "f8"),
+        ("liquidity_head", "i8"),
+        ("liquidity_count", "i8"),
+        ("spread_sum", "f8"),
+        ("touch_sum", "f8"),
+        ("touch_quotes", "i8"),
+        ("spread_mean", "f8"),
+        ("touch_mean", "f8"),
+        ("spread", "f8"),  # of the last good quote
+        ("bid_size", "f8"),
+        ("touch_from_quotes", "i1"),  # 1 once a best quote came; until then the depth serves
+        ("flags", "i8", (len(FLAGS),)),
+        ("clipped_contracts", "f8"),
+        ("labels", "i8"),
+    ],
+    align=True,
+)
+
+LABEL: Final = np.dtype(
+    [("event", "i4"), ("side", "i1"), ("rule", "i1"), ("lee_ready", "i1"), ("probability", "f8")], align=True
+)
+"""The side of one trade; ``event`` is its row in the batch that was handed in."""

@@ -1,0 +1,201 @@
+"""The story: records as columns in, published states and alerts out.
+
+``Engine.step`` is a function of (state, parameters, chain records, tick records). It gives the same outputs however
+a log is cut into steps, as long as the order stays; it reads no clock and does no I/O. The same engine runs live, in
+a replay, in a backtest and in the tests.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dhpe.alerts import Judge
+from dhpe.columns import (
+    CLOCK,
+    EVERY_UNDERLYING,
+    INDEX_VALUE,
+    OPTION_TRADE,
+    REFERENCE,
+    Batch,
+    Reject,
+)
+from dhpe.duplicates import SequenceMemory
+from dhpe.fingerprint import engine_version
+from dhpe.numerics.state import FLAGS
+from dhpe.numerics.ticks import CLOSE_BAR
+from dhpe.numerics.trade_side import RULE_NAMES
+from dhpe.outputs import Offsets, Output, TradeLabel
+from dhpe.parameters import Parameters
+from dhpe.pressure import pressure_of
+from dhpe.underlying import Underlying, labels_for
+
+CHAIN: Final = "chain"
+TICKS: Final = "ticks"
+_SIDES: Final = {1: "buy", -1: "sell", 0: None}
+
+
+class StepResult(NamedTuple):
+    """What one step says. Per underlying, outputs and labels stand in the order of the log."""
+
+    outputs: list[Output]
+    labels: list[TradeLabel]
+    rejects: list[Reject]
+    flags: dict[str, int]
+
+
+class Engine:
+    """All underlyings of one partition."""
+
+    def __init__(self, parameters: Parameters, partition: int = 0) -> None:
+        self.parameters = parameters
+        self.engine_version = engine_version(parameters)
+        self._partition = partition
+        self._underlyings: dict[str, tuple[Underlying, Judge]] = {}
+        self._sequences = SequenceMemory()
+        self._offsets = {CHAIN: -1, TICKS: -1}
+        self._result = StepResult([], [], [], {})
+
+    @property
+    def underlyings(self) -> dict[str, Underlying]:
+        """The underlyings by name, for whoever wants to read a state."""
+        return {name: pair[0] for name, pair in self._underlyings.items()}
+
+    def step(self, chain: Batch, ticks: Batch) -> StepResult:
+        """Apply ``chain``, then ``ticks``, each in its own order. Any kind of record is allowed in either."""
+        self._result = StepResult([], [], [], {})
+        before = self._flag_counts()
+        self._apply(chain, CHAIN)
+        self._apply(ticks, TICKS)
+        flags = self._flag_counts()
+        flags.subtract(before)
+        self._result.flags.update({name: count for name, count in flags.items() if count})
+        return self._result
+
+    def _flag_counts(self) -> Counter[str]:
+        total: Counter[str] = Counter()
+        for underlying, _ in self._underlyings.values():
+            total.update(dict(zip(FLAGS, underlying.market["flags"].tolist(), strict=True)))
+        return total
+
+    def _named(self, name: str) -> tuple[Underlying, Judge]:
+        if name not in self._underlyings:
+            underlying = Underlying(name, self.parameters)
+            self._underlyings[name] = (underlying, Judge(underlying, self.engine_version))
+        return self._underlyings[name]
+
+    def _reject(self, batch: Batch, topic: str, event: np.void, reason: str, detail: str) -> None:
+        file = batch.names[event["file"]] if event["file"] >= 0 else ""
+        self._result.rejects.append(Reject(topic, int(event["offset"]), int(event["index"]), file, reason, detail))
+
+    def _apply(self, batch: Batch, topic: str) -> None:
+        events = batch.events
+        if len(events) == 0:
+            return
+        repeated = self._sequences.repeated(batch)
+        if repeated is not None and repeated.any():
+            for event in events[repeated]:
+                self._reject(batch, topic, event, "duplicate", "this source has already sent this sequence")
+            events = events[~repeated]
+        for run in _runs(events, batch.names):
+            first = run[0]
+            if first["kind"] == REFERENCE:
+                self._apply_reference(batch, topic, run)
+            elif first["kind"] == CLOCK and batch.names[first["underlying"]] == EVERY_UNDERLYING:
+                for name in list(self._underlyings):
+                    self._run(name, batch, topic, run)
+            else:
+                for code in np.unique(run["underlying"]):
+                    self._run(batch.names[code], batch, topic, run[run["underlying"] == code])
+        self._offsets[topic] = int(batch.events["offset"][-1])
+
+    def _apply_reference(self, batch: Batch, topic: str, run: NDArray[np.void]) -> None:
+        for event in run:
+            underlying, _ = self._named(batch.names[event["underlying"]])
+            refusal = underlying.apply_reference(batch.reference[event["reference"]])
+            if refusal is not None:
+                self._reject(batch, topic, event, *refusal)
+
+    def _run(self, name: str, batch: Batch, topic: str, events: NDArray[np.void]) -> None:
+        underlying, judge = self._named(name)
+        rows = _rows(underlying, events, batch.names)
+        contracts = underlying.book.state.contracts
+        option = events["kind"] <= OPTION_TRADE
+        settled = option & (rows >= 0)
+        settled[settled] = contracts["settles_ns"][rows[settled]] <= events["ts_event_ns"][settled]
+        unknown = (rows < 0) & (events["kind"] != INDEX_VALUE)
+        if unknown.any() or settled.any():
+            for event in events[unknown]:
+                self._reject(batch, topic, event, *_unknown(batch.names[event["name"]], option=event["kind"] <= OPTION_TRADE))
+            for event in events[settled]:
+                symbol = batch.names[event["name"]]
+                self._reject(batch, topic, event, "expired_contract", f"{symbol} had settled before this record")
+            good = ~(unknown | settled)
+            events, rows = events[good], rows[good]
+        labels = labels_for(events)
+        for place, due in underlying.run(events, rows, batch.levels, labels):
+            offsets = self._offsets_at(topic, int(events["offset"][place]))
+            if due == CLOSE_BAR:
+                self._result.outputs.extend(judge.close_bar(offsets))
+            else:
+                self._result.outputs.append(pressure_of(underlying, judge, offsets, self.engine_version))
+        self._keep_labels(name, events, labels[: int(underlying.market["labels"])], batch.names)
+
+    def _offsets_at(self, topic: str, offset: int) -> Offsets:
+        return Offsets(self._partition, **(self._offsets | {topic: offset}))
+
+    def _keep_labels(self, name: str, events: NDArray[np.void], labels: NDArray[np.void], names: list[str]) -> None:
+        for label in labels:
+            event = events[label["event"]]
+            self._result.labels.append(
+                TradeLabel(
+                    underlying=name,
+                    ts_event_ns=int(event["ts_event_ns"]),
+                    symbol=names[event["name"]] if event["kind"] == OPTION_TRADE else None,
+                    price=float(event["price"]),
+                    size=float(event["size"]),
+                    side=_SIDES[int(label["side"])],  # type: ignore[arg-type]
+                    rule=RULE_NAMES[label["rule"]],
+                    probability=float(label["probability"]),
+                    lee_ready_side=_SIDES[int(label["lee_ready"])],  # type: ignore[arg-type]
+                    offset=int(event["offset"]),
+                )
+            )
+
+
+def _unknown(name: str, *, option: bool) -> tuple[str, str]:
+    if option:
+        return "unknown_contract", f"{name} is not defined: send its contract record first"
+    return "too_many_instruments", f"{name} is one instrument more than an underlying may have"
+
+
+def _runs(events: NDArray[np.void], names: list[str]) -> Iterator[NDArray[np.void]]:
+    """Cut into runs of reference records, of hot records, and single clocks for everybody."""
+    everybody = names.index(EVERY_UNDERLYING) if EVERY_UNDERLYING in names else -2
+    kind = np.where(events["kind"] == REFERENCE, 1, 0)
+    clock = (events["kind"] == CLOCK) & (events["underlying"] == everybody)
+    kind[clock] = 2
+    cut = (kind[1:] != kind[:-1]) | clock[1:]
+    yield from np.split(events, np.flatnonzero(cut) + 1)
+
+
+def _rows(underlying: Underlying, events: NDArray[np.void], names: list[str]) -> NDArray[np.int32]:
+    """The contract, instrument or index of each record; -1 where it is unknown."""
+    rows = np.zeros(len(events), np.int32)
+    kind = events["kind"]
+    option = kind <= OPTION_TRADE
+    for chosen, row_of in (
+        (option, underlying.book.row),
+        (kind == INDEX_VALUE, underlying.index_code),
+        (~option & (kind != INDEX_VALUE) & (kind != CLOCK), underlying.instrument_row),
+    ):
+        codes = events["name"][chosen]
+        if len(codes) == 0:
+            continue
+        lookup = np.zeros(len(names) + 1, np.int32)  # the last place stands for -1, no name: the unnamed instrument
+        for code in np.unique(codes):
+            lookup[code] = row_of(names[code] if code >= 0 else "")
+        rows[chosen] = lookup[codes]
+    return rows

@@ -1,0 +1,43 @@
+"""Best quotes: what is remembered of them, and which are odd."""
+
+from typing import Any
+
+from dhpe.numerics.jit import kernel
+from dhpe.numerics.state import CROSSED_QUOTE, LOCKED_QUOTE
+
+
+@kernel
+def _copy_quote(ts_event_ns: int, best: tuple[float, float, float, float], quote: Any) -> None:
+    quote.ts_ns = ts_event_ns
+    quote.bid = best[0]
+    quote.bid_size = best[1]
+    quote.ask = best[2]
+    quote.ask_size = best[3]
+
+
+@kernel
+def keep_quote(ts_event_ns: int, best: tuple[float, float, float, float], row: Any) -> bool:
+    """Remember a best quote (bid, bid size, ask, ask size) in ``row``; False for one older than the last.
+
+    The memory is two deep, the last quote and the last one with an earlier time: with less, "strictly before the
+    trade" has no answer for a trade at the time of the last quote.
+    """
+    quote = row.quote
+    earlier = row.earlier_quote
+    if ts_event_ns < quote.ts_ns:
+        if ts_event_ns >= earlier.ts_ns:
+            _copy_quote(ts_event_ns, best, earlier)
+        return False
+    if ts_event_ns > quote.ts_ns:
+        _copy_quote(quote.ts_ns, (quote.bid, quote.bid_size, quote.ask, quote.ask_size), earlier)
+    _copy_quote(ts_event_ns, best, quote)
+    return True
+
+
+@kernel
+def flag_quote(bid: float, ask: float, market: Any) -> None:
+    """Count crossed and locked quotes; both are accepted."""
+    if bid > ask:
+        market.flags[CROSSED_QUOTE] += 1
+    elif bid == ask:
+        market.flags[LOCKED_QUOTE] += 1

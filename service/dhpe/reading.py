@@ -1,0 +1,120 @@
+"""What the state means at one instant: impact, feedback and interval of each book, and how far to trust them."""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from dhpe.feedback import Envelope, Feedback, book_feedback, envelope
+from dhpe.liquidity import KyleLambda
+from dhpe.numerics.state import BETA_VANNA, BOOKS, CHARM, GAMMA, NS_PER_S, SPOT_SOURCES, VANNA
+from dhpe.outputs import Quality
+from dhpe.underlying import Underlying
+
+STALE_REASONS: Final = frozenset({"spot_unknown", "spot_stale"})
+NOTES: Final = frozenset({"american_as_european", "lambda_from_depth"})
+"""Reasons that say how a number was made, without making it a bad one."""
+
+
+class Beta(NamedTuple):
+    """|vanna|-weighted mean of the fixed-strike spot-vol beta; the error is ``None`` where it is unknown."""
+
+    value: float
+    standard_error: float | None
+
+
+class Reading(NamedTuple):
+    """Everything that follows from the fields at the market's event time."""
+
+    spot: float | None
+    spot_source: str | None
+    kyle_lambda: KyleLambda
+    beta: Beta | None
+    books: dict[str, Feedback]
+    default: Feedback
+    band: Envelope
+    gain_usable: bool
+    quality: Quality
+
+
+def _beta(underlying: Underlying) -> Beta | None:
+    parameters = underlying.parameters
+    if parameters.spot_vol_beta is not None:
+        return Beta(parameters.spot_vol_beta, parameters.spot_vol_beta_standard_error)
+    expiries = underlying.book.state.expiries[: int(underlying.market["expiries"])]
+    known = expiries[~np.isnan(expiries["beta_standard_error"]) & (expiries["vanna_weight"] > 0)]
+    if len(known) == 0:
+        return None
+    share = known["vanna_weight"].tolist()
+    total = sum(share)
+    # The stickiness is one number for all expiries, so their errors go up and down together and add up plainly.
+    return Beta(
+        sum(w * b for w, b in zip(share, known["beta"].tolist(), strict=True)) / total,
+        sum(w * e for w, e in zip(share, known["beta_standard_error"].tolist(), strict=True)) / total,
+    )
+
+
+def _input_reasons(underlying: Underlying) -> set[str]:
+    """What is missing or old among the inputs."""
+    market = underlying.market
+    reasons = set()
+    if not market["spot"] > 0:
+        reasons.add("spot_unknown")
+    elif market["ts_ns"] - market["spot_ns"] > underlying.parameters.spot_max_age_s * NS_PER_S:
+        reasons.add("spot_stale")
+    if not market["live_contracts"]:
+        reasons.add("no_contracts")
+    else:
+        if not market["valued_contracts"]:
+            reasons.add("no_vols")
+        if not market["held_contracts"]:
+            reasons.add("no_positions")
+        if market["american_contracts"]:
+            reasons.add("american_as_european")
+    return reasons
+
+
+def read(underlying: Underlying) -> Reading:
+    """The reading of the present state; brings the fields up to date first."""
+    if not underlying.market["fields_valid"]:
+        underlying.refresh()
+    market = underlying.market
+    parameters = underlying.parameters
+    reasons = _input_reasons(underlying)
+    usable = not reasons & (STALE_REASONS | {"no_contracts", "no_vols", "no_positions"})
+    kyle_lambda = underlying.kyle_lambda()
+    if kyle_lambda.value is None:
+        reasons.add("lambda_unknown")
+    elif kyle_lambda.source == "depth":
+        reasons.add("lambda_from_depth")
+    beta = _beta(underlying)
+    if beta is None:
+        reasons.add("beta_unknown")
+    fields = market["fields"]
+    books = {
+        name: book_feedback(
+            *(float(fields[field, book]) if usable else None for field in (GAMMA, VANNA, CHARM, BETA_VANNA)),
+            kyle_lambda,
+            None if beta is None else (beta.value, beta.standard_error),
+            parameters,
+        )
+        for book, name in enumerate(BOOKS)
+    }
+    default = books[parameters.default_book]
+    gain = default.feedback_gain
+    if gain is not None and gain >= 1:
+        reasons.add("gain_reaches_one")
+    implausible = gain is not None and abs(gain) > parameters.gain_implausible and not market["anchored_contracts"]
+    if implausible:
+        reasons.add("gain_implausible")
+    known_spot = not reasons & STALE_REASONS
+    return Reading(
+        spot=float(market["spot"]) if known_spot else None,
+        spot_source=SPOT_SOURCES[market["spot_source"]] if known_spot else None,
+        kyle_lambda=kyle_lambda,
+        beta=beta,
+        books=books,
+        default=default,
+        band=envelope(list(books.values())),
+        gain_usable=gain is not None and not implausible,
+        quality=Quality("stale" if not known_spot else "degraded" if reasons - NOTES else "ok", sorted(reasons)),
+    )

@@ -1,0 +1,203 @@
+"""One underlying: its columns, books, surface, liquidity and regime, moved by one record after the other.
+
+The kernel applies the records; what it stops for is done here: judge a bar, refit the surface, publish a state.
+"""
+
+from collections.abc import Iterable
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dhpe.book import Book
+from dhpe.columns import Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference
+from dhpe.landscape import Landscape, landscape
+from dhpe.liquidity import KyleLambda, estimate
+from dhpe.numerics.order_book import LEVELS
+from dhpe.numerics.parity import fit_forwards
+from dhpe.numerics.revalue import PanelRules, fill_from_smile, revalue_dirty, weigh_expiries
+from dhpe.numerics.smile import fit_smiles
+from dhpe.numerics.state import BOOKS, INSTRUMENT, LABEL, NS_PER_S
+from dhpe.numerics.ticks import CLOSE_BAR, DONE, INDEX_SPOT, PUBLISH, REFIT, VIX, VVIX, Rules, advance, refresh_fields
+from dhpe.numerics.underlying_ticks import TapeState
+from dhpe.parameters import Parameters
+
+INSTRUMENTS_MAX: Final = 8
+_NS_PER_MS: Final = 1_000_000
+_INDEX_CODES: Final = {"VIX": VIX, "VVIX": VVIX}
+
+
+def rules_of(parameters: Parameters) -> tuple[Rules, PanelRules]:
+    """The parameters as the kernels take them, times in nanoseconds."""
+    return (
+        Rules(
+            pressure_ns=parameters.pressure_interval_ms * _NS_PER_MS,
+            revalue_ns=parameters.revalue_interval_ms * _NS_PER_MS,
+            surface_ns=int(parameters.surface_interval_s * NS_PER_S),
+            bar_ns=int(parameters.bar_s * NS_PER_S),
+            liquidity_ns=int(parameters.liquidity_bar_s * NS_PER_S),
+            spot_max_age_ns=int(parameters.spot_max_age_s * NS_PER_S),
+            quote_probability=parameters.lee_ready_probability,
+            tick_probability=parameters.tick_probability,
+            multi_leg_probability=parameters.multi_leg_probability,
+        ),
+        PanelRules(
+            half_width=parameters.panel_half_width_log,
+            window_ns=int(parameters.panel_window_s * NS_PER_S),
+            tau_floor_ns=int(parameters.tau_floor_s * NS_PER_S),
+            hot_tau_ns=int(parameters.hot_tau_s * NS_PER_S),
+            hot_width=parameters.hot_width_deviations,
+            rebuild_events=parameters.panel_rebuild_events,
+        ),
+    )
+
+
+def new_tape(parameters: Parameters) -> TapeState:
+    """Empty rings, order book and instruments."""
+    instruments = np.zeros(INSTRUMENTS_MAX, INSTRUMENT)
+    instruments["multiplier"] = 1.0
+    bars = parameters.liquidity_bars_max
+    return TapeState(
+        instruments=instruments,
+        depth=np.zeros((2, LEVELS, 2)),
+        depth_counts=np.zeros(2, np.int64),
+        returns=np.zeros(bars),
+        flows=np.zeros(bars),
+        volumes=np.zeros(bars),
+    )
+
+
+class Stop(NamedTuple):
+    """Where the kernel stopped in a run of records, and why."""
+
+    place: int
+    due: int
+
+
+class Underlying:
+    """State of one underlying. ``run`` yields where a bar closed or a state is to be published."""
+
+    def __init__(self, name: str, parameters: Parameters) -> None:
+        self.name = name
+        self.parameters = parameters
+        self.book = Book(parameters)
+        self.tape = new_tape(parameters)
+        self.landscape: Landscape | None = None
+        self._rules = rules_of(parameters)
+        self._instruments: dict[str, int] = {}
+        self._kyle_lambda: tuple[int, KyleLambda] | None = None
+
+    @property
+    def market(self) -> np.void:
+        """The scalars of the state, one row of ``state.MARKET``."""
+        return self.book.state.market[0]
+
+    def apply_reference(self, fact: Reference) -> tuple[str, str] | None:
+        """Apply slow reference data; a reject reason and a sentence where that cannot be."""
+        match fact:
+            case Contract():
+                return self.book.add(fact)
+            case OpenInterest():
+                return self.book.open_interest(fact)
+            case DealerPosition():
+                return self.book.dealer_position(fact)
+            case Rates():
+                return self.book.rates(fact)
+            case Instrument():
+                return self._define_instrument(fact)
+
+    def _define_instrument(self, fact: Instrument) -> tuple[str, str] | None:
+        row = self.instrument_row(fact.instrument)
+        if row < 0:
+            return "too_many_instruments", f"{self.name} already has {INSTRUMENTS_MAX} instruments"
+        instrument = self.tape.instruments[row]
+        instrument["multiplier"] = fact.multiplier
+        instrument["inverse"] = fact.inverse
+        instrument["hedge"] = fact.role == "hedge"
+        return None
+
+    def instrument_row(self, instrument: str) -> int:
+        """The row of an instrument, listed at its first mention; -1 when there is no place left."""
+        if instrument not in self._instruments and len(self._instruments) < INSTRUMENTS_MAX:
+            self._instruments[instrument] = len(self._instruments)
+        return self._instruments.get(instrument, -1)
+
+    def index_code(self, name: str) -> int:
+        """What an index value means to the kernel; -1 for one that nothing depends on yet."""
+        return INDEX_SPOT if name == self.name else _INDEX_CODES.get(name, -1)
+
+    def run(
+        self, events: NDArray[np.void], rows: NDArray[np.int32], levels: NDArray[np.float64], labels: NDArray[np.void]
+    ) -> Iterable[Stop]:
+        """Apply hot records in order; ``rows`` names the contract, instrument or index of each.
+
+        Yields a ``Stop`` for each closed bar (``CLOSE_BAR``, before the record that ended it is applied) and each due
+        publication (``PUBLISH``, after it). ``labels`` (rows of ``state.LABEL``) receives the side of each trade.
+        """
+        self.market["labels"] = 0
+        place, due = 0, DONE
+        while True:
+            place, due = advance(events, rows, place, levels, labels, self.book.state, self.tape, self._rules)
+            if due == DONE:
+                return
+            if due == REFIT:
+                self._refit(max(int(events["ts_event_ns"][place]), int(self.market["ts_ns"])))
+                continue
+            if due == CLOSE_BAR:
+                yield Stop(place, due)
+                self.market["bar_slot"] = -1
+            else:
+                yield Stop(place - 1, PUBLISH)
+
+    def _refit(self, now_ns: int) -> None:
+        """Forwards, then the waiting quotes, then smiles and betas, then the vols that only the smile gives."""
+        state = self.book.state
+        market = self.market
+        parameters = self.parameters
+        contracts, expiries = int(market["contracts"]), int(market["expiries"])
+        spot = float(market["spot"])
+        market["panel_valid"] = 0
+        fit_forwards(
+            state.contracts, contracts, state.expiries, expiries, spot, now_ns, self.book.rate, self.book.dividend_yield
+        )
+        revalue_dirty(state, self._rules[1])
+        beta, beta_error = parameters.spot_vol_beta, parameters.spot_vol_beta_standard_error
+        fit_smiles(
+            state.contracts, contracts, state.expiries, expiries, spot, now_ns,
+            parameters.skew_stickiness, parameters.skew_stickiness_standard_error,
+            np.nan if beta is None else beta, np.nan if beta_error is None else beta_error,
+        )
+        fill_from_smile(state, self._rules[1])
+        weigh_expiries(BOOKS.index(parameters.default_book), state, self._rules[1])
+        market["surface_slot"] = now_ns // self._rules[0].surface_ns
+        market["fields_valid"] = 0
+
+    def refresh(self) -> None:
+        """Bring the fields to the present spot and time."""
+        refresh_fields(self.book.state, self._rules[1])
+
+    def refresh_landscape(self) -> Landscape | None:
+        """The re-priced profile of the default book, anew when its event-time interval has passed."""
+        market = self.market
+        slot = int(market["ts_ns"] // (self.parameters.landscape_interval_s * NS_PER_S))
+        known = market["spot"] > 0 and len(self.book) > 0 and market["surface_slot"] >= 0
+        if known and slot > market["landscape_slot"]:
+            market["landscape_slot"] = slot
+            state = self.book.state
+            self.landscape = landscape(
+                state.contracts, len(self.book), state.expiries, int(market["expiries"]),
+                BOOKS.index(self.parameters.default_book), float(market["spot"]), int(market["ts_ns"]), self.parameters,
+            )
+        return self.landscape
+
+    def kyle_lambda(self) -> KyleLambda:
+        """The impact estimate as of the last closed liquidity bar."""
+        slot = int(self.market["liquidity_slot"])
+        if self._kyle_lambda is None or self._kyle_lambda[0] != slot or self.market["touch_mean"] == 0:
+            self._kyle_lambda = (slot, estimate(self.market, self.tape, self.parameters))
+        return self._kyle_lambda[1]
+
+
+def labels_for(events: NDArray[np.void]) -> NDArray[np.void]:
+    """Room for the labels of all trades in ``events``."""
+    return np.zeros(len(events), LABEL)
