@@ -1,0 +1,321 @@
+"""The regime machine of one underlying: closed bars in, transitions with their evidence out.
+
+A crash that dealers' hedging drives walks normal → bulldozer → burnout → phase_transition → normal. The rules are the
+table of ``regime_rules``; this file holds what a table cannot: dwell, the memory between bars, and the market regime
+with its twenty days. Bars may be of any length. Only event time exists here.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from dhpe.market_regime import MarketRegime, Name, Reading
+from dhpe.numerics import kinematics, regime_evidence, regime_rows
+from dhpe.parameters import Parameters
+from dhpe.regime_rules import (
+    DRIVEN,
+    PROTOCOLS,
+    SPENT,
+    STATES,
+    TRANSITIONS,
+    Condition,
+    Protocol,
+    ProtocolRule,
+    Rule,
+    State,
+    thresholds,
+)
+
+Array = npt.NDArray[Any]
+ShortProtocol = Literal["hold_short", "close_short"]
+SHORT_PROTOCOL: Final[Mapping[State, ShortProtocol]] = {"bulldozer": "hold_short", "burnout": "close_short"}
+PROTOCOL_NAMES: Final[tuple[Protocol, ...]] = get_args(Protocol)
+SPOT_FLOOR_LOG: Final = 0.002
+VVIX_FLOOR_POINTS: Final = 2.0
+DIVERGENCE_FLOOR_LOG: Final = 0.0005
+DEVIATIONS: Final = 3.0
+CALM_HALF_LIFE_BARS: Final = 120.0
+REALISED_HALF_LIFE_BARS: Final = 60.0
+NO_PROTOCOL: Final = -1
+
+LIMIT_NAMES: Final = frozenset(name for name in regime_rows.EVIDENCE if "_limit" in name)
+
+MACHINE: Final = np.dtype(
+    [
+        ("state", "i1"),
+        ("state_since_ns", "i8"),
+        ("protocol", "i1"),
+        ("protocol_since_ns", "i8"),
+        ("confidence", "f8"),
+    ],
+    align=True,
+)
+
+
+class Bar(NamedTuple):
+    """One closed event-time bar of the underlying; NaN where unknown. Vols in points, sizes within the bar."""
+
+    end_ns: int
+    open: float
+    high: float
+    low: float
+    close: float
+    iv_index: float
+    vvix: float
+    spread: float
+    bid_depth: float
+    bid_depleted: float
+    bid_refilled: float
+    bid_cancelled: float
+    bid_traded: float
+    opposite_ticks: int
+    joint_ticks: int
+    feedback_gain: float
+    feedback_gain_low: float
+    feedback_gain_high: float
+    amplification: float
+    gain_usable: bool
+    beta_vanna_field: float
+    kyle_lambda: float
+
+
+class Transition(NamedTuple):
+    """A change of state or of the protocol: what changed, why, and the numbers on both sides of each comparison."""
+
+    rule: str
+    from_state: str
+    to_state: str
+    severity: str
+    reason: str
+    evidence: dict[str, float | None]
+    thresholds: dict[str, float]
+    confidence: float
+
+
+class _Comparison(NamedTuple):
+    """A condition with its names resolved to positions among the numbers of a bar."""
+
+    left: int
+    comparison: str
+    right: int
+    where_known: bool
+
+
+class RegimeMachine:
+    """States, protocol and market regime of one underlying, moved by its closed bars."""
+
+    def __init__(self, parameters: Parameters) -> None:
+        self._thresholds = thresholds(parameters)
+        self._constants = tuple(self._thresholds.values())
+        self._positions = {name: i for i, name in enumerate((*regime_rows.EVIDENCE, *self._thresholds))}
+        self._dwell_ns = round(parameters.regime_dwell_s * 1e9)
+        self._market = MarketRegime(parameters.market_regime_dwell_s)
+        self._limits = np.zeros(1, regime_rows.LIMITS)
+        self._limits[0] = (
+            parameters.regime_kinematics_span_bars,
+            DEVIATIONS,
+            SPOT_FLOOR_LOG,
+            parameters.regime_vol_change_points,
+            VVIX_FLOOR_POINTS,
+            DIVERGENCE_FLOOR_LOG,
+            CALM_HALF_LIFE_BARS,
+            parameters.regime_window_bars,
+            REALISED_HALF_LIFE_BARS,
+        )
+        self._bar = np.zeros(1, regime_rows.BAR)
+        self._evidence = np.full(1, math.nan, regime_rows.EVIDENCE_ROW)
+        self._track = regime_rows.new_track()
+        self._derivatives = kinematics.new_derivatives(regime_rows.DERIVATIVES)
+        self._ring = np.full((regime_rows.RING_ROWS, parameters.regime_window_bars), math.nan)
+        self._calm_books = np.full((3, regime_rows.CALM_BOOKS), math.nan)
+        self._machine = np.zeros(1, MACHINE)
+        self._machine["protocol"] = NO_PROTOCOL
+        self._transitions = tuple((rule, self._resolve(rule.conditions)) for rule in TRANSITIONS)
+        self._protocols = tuple((rule, self._resolve(rule.conditions)) for rule in PROTOCOLS)
+        self._driven = self._resolve(DRIVEN)
+        self._spent = self._resolve(SPENT)
+
+    @property
+    def state(self) -> State:
+        """The regime."""
+        return STATES[int(self._machine[0]["state"])]
+
+    @property
+    def confidence(self) -> float:
+        """Share of the checks of this state that agree, 0 to 1; an unknown one counts half."""
+        return float(self._machine[0]["confidence"])
+
+    @property
+    def market_regime(self) -> Name | None:
+        """``low_vol``, ``high_vol`` or ``transition``; None before gain, realised and implied vol were known."""
+        return self._market.name
+
+    @property
+    def protocol(self) -> Protocol | None:
+        """Advice to the owner of long vol; None outside an episode."""
+        code = int(self._machine[0]["protocol"])
+        return None if code == NO_PROTOCOL else PROTOCOL_NAMES[code]
+
+    @property
+    def short_protocol(self) -> ShortProtocol | None:
+        """Advice to the short side."""
+        return SHORT_PROTOCOL.get(self.state)
+
+    def on_bar(self, bar: Bar) -> list[Transition]:
+        """One closed bar; bars come in order of time. A bar without a close says nothing and changes nothing."""
+        if not bar.close > 0.0:
+            return []
+        self._bar[0] = bar
+        regime_evidence.advance(
+            self._track,
+            self._derivatives,
+            self._ring,
+            self._calm_books,
+            self._bar,
+            self._limits,
+            self._evidence,
+        )
+        numbers: tuple[float, ...] = (*self._evidence[0].item(), *self._constants)
+        in_episode = self.state != "normal"
+        transitions = self._walk(bar.end_ns, numbers)
+        if in_episode or transitions:
+            transitions += self._advise(bar.end_ns, numbers)
+        elif self._machine[0]["protocol"] != NO_PROTOCOL:
+            self._machine[0]["protocol"] = NO_PROTOCOL
+        self._machine[0]["confidence"] = self._score(numbers)
+        self._market.on_bar(self._reading(bar), frozen=in_episode)
+        return transitions
+
+    def state_arrays(self) -> dict[str, Array]:
+        """Copies of everything that a restart needs; nothing else is remembered between bars."""
+        return {name: array.copy() for name, array in self._memory().items()}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take over what ``state_arrays`` of a machine with the same parameters returned."""
+        for name, array in self._memory().items():
+            array[...] = arrays[name]
+
+    def _memory(self) -> dict[str, Array]:
+        return {
+            "track": self._track,
+            "derivatives": self._derivatives,
+            "ring": self._ring,
+            "calm_books": self._calm_books,
+            "machine": self._machine,
+            "market_clock": self._market.clock,
+            "market_samples": self._market.samples,
+        }
+
+    def _walk(self, end_ns: int, numbers: tuple[float, ...]) -> list[Transition]:
+        """At most one change of state per bar: the first rule of the table that holds."""
+        machine = self._machine[0]
+        state = self.state
+        waited = end_ns - int(machine["state_since_ns"]) >= self._dwell_ns
+        for rule, comparisons in self._transitions:
+            if state in rule.from_states and (waited or not rule.waits) and _hold(comparisons, numbers):
+                machine["state"] = STATES.index(rule.to_state)
+                machine["state_since_ns"] = end_ns
+                if rule.to_state == "normal":
+                    regime_evidence.close_episode(self._track)
+                elif state == "normal":
+                    regime_evidence.open_episode(self._track, self._ring)
+                return [self._say(rule.to_state, state, rule, numbers)]
+        return []
+
+    def _advise(self, end_ns: int, numbers: tuple[float, ...]) -> list[Transition]:
+        """The first protocol that holds; where none does, the last advice stands."""
+        machine = self._machine[0]
+        waited = end_ns - int(machine["protocol_since_ns"]) >= self._dwell_ns
+        for rule, comparisons in self._protocols:
+            if not _hold(comparisons, numbers):
+                continue
+            if rule.protocol == self.protocol:
+                return []
+            if self.protocol is not None and rule.waits and not waited:
+                return []
+            machine["protocol"] = PROTOCOL_NAMES.index(rule.protocol)
+            machine["protocol_since_ns"] = end_ns
+            return [self._say(rule.protocol, self.state, rule, numbers)]
+        return []
+
+    def _say(
+        self, name: str, from_state: State, rule: Rule | ProtocolRule, numbers: tuple[float, ...]
+    ) -> Transition:
+        named = {evidence: numbers[i] for i, evidence in enumerate(regime_rows.EVIDENCE)}
+        limits = {condition.threshold for condition in rule.conditions}
+        return Transition(
+            rule=name,
+            from_state=from_state,
+            to_state=self.state,
+            severity=rule.severity,
+            reason=rule.reason.format_map(named),
+            evidence={
+                evidence: None if math.isnan(number) else number
+                for evidence, number in named.items()
+                if evidence not in LIMIT_NAMES
+            },
+            thresholds={
+                limit: numbers[self._positions[limit]]
+                for limit in sorted(limits)
+                if not math.isnan(numbers[self._positions[limit]])
+            },
+            confidence=self._score(numbers),
+        )
+
+    def _score(self, numbers: tuple[float, ...]) -> float:
+        state = self.state
+        if state == "normal":
+            return 1.0 - _agreement(self._driven, numbers)
+        return _agreement(self._driven if state == "bulldozer" else self._spent, numbers)
+
+    def _reading(self, bar: Bar) -> Reading:
+        usable = bar.gain_usable
+        return Reading(
+            bar.end_ns,
+            bar.feedback_gain_low if usable else math.nan,
+            bar.feedback_gain_high if usable else math.nan,
+            float(self._evidence[0]["realised_to_implied"]),
+            bar.kyle_lambda * bar.close,
+            bar.beta_vanna_field,
+        )
+
+    def _resolve(self, conditions: tuple[Condition, ...]) -> tuple[_Comparison, ...]:
+        return tuple(
+            _Comparison(self._positions[c.evidence], c.comparison, self._positions[c.threshold], c.where_known)
+            for c in conditions
+        )
+
+
+def _compare(comparison: _Comparison, numbers: tuple[float, ...]) -> bool | None:
+    """Whether the comparison holds; None where a side is unknown."""
+    left, right = numbers[comparison.left], numbers[comparison.right]
+    if left != left or right != right:  # NaN
+        return None
+    match comparison.comparison:
+        case "<":
+            return left < right
+        case "<=":
+            return left <= right
+        case ">":
+            return left > right
+        case _:
+            return left >= right
+
+
+def _hold(comparisons: tuple[_Comparison, ...], numbers: tuple[float, ...]) -> bool:
+    for comparison in comparisons:
+        holds = _compare(comparison, numbers)
+        if holds is False or (holds is None and not comparison.where_known):
+            return False
+    return True
+
+
+def _agreement(comparisons: tuple[_Comparison, ...], numbers: tuple[float, ...]) -> float:
+    total = 0.0
+    for comparison in comparisons:
+        holds = _compare(comparison, numbers)
+        total += 0.5 if holds is None else float(holds)
+    return total / len(comparisons)
