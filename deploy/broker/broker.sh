@@ -1,0 +1,67 @@
+#!/bin/sh
+# One real Kafka 4.1.1 broker (KRaft, no container) in the foreground; needs Java 17+ and, the first time, Maven.
+#   deploy/broker/broker.sh [PORT [FOLDER]]     default: 127.0.0.1:9092, deploy/broker/data
+# Stop it with Ctrl-C. The folder keeps the topics; remove it for a fresh broker.
+set -eu
+
+here=$(cd "$(dirname "$0")" && pwd)
+port=${1:-9092}
+folder=${2:-$here/data}
+controller_port=${DHPE_BROKER_CONTROLLER_PORT:-$((port + 1))}
+heap=${DHPE_BROKER_HEAP:-1g}
+library=$here/lib
+
+fail() {
+    echo "broker: $1" >&2
+    exit 1
+}
+
+command -v java >/dev/null || fail "no Java on this machine: install Java 17 or newer (Debian: apt-get install openjdk-17-jre-headless)"
+
+if [ ! -f "$library/complete" ]; then
+    command -v mvn >/dev/null || fail "the jars of the broker are fetched by Maven, and there is none: apt-get install maven"
+    echo "broker: fetching the jars of Kafka 4.1.1 (43 MB, once)" >&2
+    mvn --quiet --batch-mode --file "$here/pom.xml" dependency:copy-dependencies -DoutputDirectory="$library" >&2 ||
+        fail "Maven could not fetch the jars named in $here/pom.xml"
+    touch "$library/complete"
+fi
+
+mkdir -p "$folder"
+cat >"$folder/server.properties" <<PROPERTIES
+process.roles=broker,controller
+node.id=1
+controller.quorum.voters=1@127.0.0.1:$controller_port
+listeners=PLAINTEXT://127.0.0.1:$port,CONTROLLER://127.0.0.1:$controller_port
+advertised.listeners=PLAINTEXT://127.0.0.1:$port
+controller.listener.names=CONTROLLER
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT
+log.dirs=$folder/log
+auto.create.topics.enable=false
+group.initial.rebalance.delay.ms=0
+offsets.topic.replication.factor=1
+offsets.topic.num.partitions=4
+transaction.state.log.replication.factor=1
+transaction.state.log.min.isr=1
+transaction.state.log.num.partitions=4
+share.coordinator.state.topic.replication.factor=1
+share.coordinator.state.topic.min.isr=1
+share.coordinator.state.topic.num.partitions=4
+PROPERTIES
+cat >"$folder/log4j2.properties" <<'PROPERTIES'
+rootLogger.level=WARN
+rootLogger.appenderRef.console.ref=console
+appender.console.type=Console
+appender.console.name=console
+appender.console.target=SYSTEM_ERR
+appender.console.layout.type=PatternLayout
+appender.console.layout.pattern=%d{ISO8601} %p %c{1}: %m%n
+PROPERTIES
+
+if [ ! -f "$folder/log/meta.properties" ]; then
+    cluster=$(java -Xmx128m -cp "$library/*" kafka.tools.StorageTool random-uuid 2>/dev/null)
+    java -Xmx128m -cp "$library/*" kafka.tools.StorageTool format -t "$cluster" -c "$folder/server.properties" >&2
+fi
+
+echo "broker: Kafka 4.1.1 on 127.0.0.1:$port, data in $folder" >&2
+exec java "-Xmx$heap" -XX:+UseSerialGC -XX:TieredStopAtLevel=1 \
+    "-Dlog4j2.configurationFile=$folder/log4j2.properties" -cp "$library/*" kafka.Kafka "$folder/server.properties"

@@ -1,0 +1,360 @@
+"""The embedded log: one SQLite file, for the demo and for a machine without Kafka.
+
+Records, committed offsets and outputs go into one SQL transaction (WAL, ``synchronous=FULL``, ``BEGIN IMMEDIATE``).
+An owner is an epoch number in a row of its partition; every commit checks it inside its transaction, so an owner
+who was overtaken writes nothing. Other processes may append and read at the same time.
+"""
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import closing
+from pathlib import Path
+from typing import Final, NoReturn, TypeVar
+
+import msgspec
+
+from dhpe.edge.log import (
+    CommitFailed,
+    Fenced,
+    LogError,
+    LogRecord,
+    LogUnavailable,
+    OnPartitions,
+    OutRecord,
+    Place,
+    RecordsLost,
+    Span,
+    partition_of,
+)
+from dhpe.settings import variable
+
+T = TypeVar("T")
+
+SCHEMA_VERSION: Final = 1
+POLL_S: Final = 0.02
+"""How long records of another process can stay unseen; our own appends wake the readers at once."""
+
+_SCHEMA: Final = f"""
+CREATE TABLE topics (topic TEXT PRIMARY KEY, partitions INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE records (
+    topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
+    key BLOB, value BLOB, headers BLOB NOT NULL, append_time_ms INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition, offset)) WITHOUT ROWID;
+CREATE TABLE ends (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;
+CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL,
+    PRIMARY KEY (topic, partition)) WITHOUT ROWID;
+CREATE TABLE owners (partition INTEGER PRIMARY KEY, epoch INTEGER NOT NULL);
+PRAGMA user_version = {SCHEMA_VERSION};
+"""
+
+_encode_headers = msgspec.msgpack.Encoder().encode
+_decode_headers = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
+_NO_HEADERS: Final = _encode_headers(())
+
+
+class SqliteLog:
+    """``Log`` on one file. ``topics`` are made with their partition counts where they are missing."""
+
+    def __init__(self, path: Path, topics: Mapping[str, int], fetch_bytes_max: int = 8 << 20) -> None:
+        self.path = path
+        self._topics = dict(topics)
+        self._fetch_bytes_max = fetch_bytes_max
+        self._connections: list[tuple[sqlite3.Connection, threading.Lock]] = []
+        self._grown: set[asyncio.Event] = set()
+        self._joined: tuple[OnPartitions, frozenset[int]] | None = None
+
+    async def start(self) -> None:
+        """Open the file, made anew where there is none."""
+        await asyncio.to_thread(self._open)
+
+    async def stop(self) -> None:
+        """Revoke our partitions and close the file."""
+        if self._joined is not None:
+            revoked, numbers = self._joined
+            self._joined = None
+            await revoked(numbers)
+        connections, self._connections = self._connections, []
+        for connection, lock in connections:
+            await asyncio.to_thread(_close, connection, lock)
+
+    async def partitions(self, topic: str) -> int:
+        """The number of partitions of ``topic``."""
+        if topic not in self._topics:
+            raise LogError(f"{self.path}: the embedded log has no topic {topic!r}; it has {', '.join(self._topics)}")
+        return self._topics[topic]
+
+    async def span(self, place: Place) -> Span:
+        """What ``place`` holds now."""
+        return await self.read(lambda connection: _span(connection, place))
+
+    async def append(self, records: Sequence[OutRecord]) -> None:
+        """Write ``records`` in one transaction."""
+        placed = [
+            record
+            if record.partition is not None
+            else record._replace(partition=partition_of(record.key or b"", await self.partitions(record.topic)))
+            for record in records
+        ]
+        await self.write(lambda connection: _insert(connection, placed))
+
+    async def reader(self, positions: Mapping[Place, int]) -> "SqliteReader":
+        """Read from these positions on."""
+        return SqliteReader(self, positions)
+
+    async def join(self, topics: Sequence[str], assigned: OnPartitions, revoked: OnPartitions) -> None:
+        """Every partition is ours: whoever else works on this file is fenced."""
+        numbers = frozenset(range(await self.partitions(topics[0])))
+        self._joined = (revoked, numbers)
+        await assigned(numbers)
+
+    def membership_fault(self) -> str | None:
+        """There is no group that could go wrong."""
+        return None
+
+    def own(self, partition: int) -> "SqlitePartition":
+        """The owner's side of ``partition``."""
+        return SqlitePartition(self, partition)
+
+    async def read(self, query: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``query`` on the reading connection, off the loop."""
+        return await asyncio.to_thread(self._run, 1, query)
+
+    async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``change`` in one immediate transaction, off the loop, then wake the readers."""
+        changed = await asyncio.to_thread(self._run, 0, lambda connection: _in_transaction(connection, change))
+        for event in self._grown:
+            event.set()
+        return changed
+
+    async def fetch(self, positions: dict[Place, int], records_max: int, wait_s: float) -> list[LogRecord]:
+        """Read at most ``records_max`` records of the places, in their order, and move ``positions`` on."""
+        deadline = time.monotonic() + wait_s
+        grown = asyncio.Event()
+        self._grown.add(grown)
+        try:
+            while True:
+                grown.clear()
+                records = await self.read(lambda c: _select(c, positions, records_max, self._fetch_bytes_max))
+                left_s = deadline - time.monotonic()
+                if records or left_s <= 0:
+                    break
+                try:
+                    await asyncio.wait_for(grown.wait(), min(left_s, POLL_S))
+                except TimeoutError:
+                    continue
+        finally:
+            self._grown.discard(grown)
+        for record in records:
+            positions[record.topic, record.partition] = record.offset + 1
+        return records
+
+    def _open(self) -> None:
+        try:
+            for _ in range(2):  # one writes, one reads
+                connection = sqlite3.connect(self.path, timeout=10.0, isolation_level=None, check_same_thread=False)
+                self._connections.append((connection, threading.Lock()))
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute("PRAGMA synchronous = FULL")
+            _in_transaction(self._connections[0][0], self._prepare)
+        except sqlite3.Error as error:
+            self._fail(error)
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        (found,) = connection.execute("PRAGMA user_version").fetchone()
+        if found == 0:
+            for statement in _SCHEMA.split(";"):
+                connection.execute(statement)
+        elif found != SCHEMA_VERSION:
+            raise LogError(f"{self.path}: is version {found} of the embedded log, this program writes {SCHEMA_VERSION}")
+        stored = dict(connection.execute("SELECT topic, partitions FROM topics"))
+        for topic, count in self._topics.items():
+            if stored.setdefault(topic, count) != count:
+                raise LogError(f"{self.path}: {topic} has {stored[topic]} partitions, not {count}: fixed when made")
+        connection.executemany("INSERT OR IGNORE INTO topics VALUES (?, ?)", stored.items())
+
+    def _run(self, which: int, work: Callable[[sqlite3.Connection], T]) -> T:
+        if not self._connections:
+            raise LogUnavailable(f"{self.path}: the embedded log is closed")
+        connection, lock = self._connections[which]
+        try:
+            with lock:
+                return work(connection)
+        except sqlite3.Error as error:
+            self._fail(error)
+
+    def _fail(self, error: sqlite3.Error) -> NoReturn:
+        raise LogUnavailable(
+            f"{self.path}: {error}; {variable('embedded_log_path')} names the file of the embedded log"
+        ) from error
+
+
+class SqliteReader:
+    """``Reader`` on the embedded log."""
+
+    def __init__(self, log: SqliteLog, positions: Mapping[Place, int]) -> None:
+        self._log = log
+        self._positions = dict(positions)
+
+    async def fetch(self, records_max: int, wait_s: float) -> list[LogRecord]:
+        """Wait up to ``wait_s`` for records."""
+        return await self._log.fetch(self._positions, records_max, wait_s)
+
+    def position(self, place: Place) -> int:
+        """The offset that ``place`` is read from next."""
+        return self._positions[place]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class SqlitePartition:
+    """``PartitionLog`` on the embedded log."""
+
+    def __init__(self, log: SqliteLog, partition: int) -> None:
+        self._log = log
+        self._number = partition
+        self._epoch = 0
+        self._positions: dict[Place, int] = {}
+        self._ends: dict[str, int] = {}
+
+    @property
+    def partition(self) -> int:
+        """The number."""
+        return self._number
+
+    async def fence(self) -> dict[str, int]:
+        """Take the next epoch, then read the committed offsets."""
+
+        def take(connection: sqlite3.Connection) -> tuple[int, dict[str, int]]:
+            (epoch,) = connection.execute(
+                "INSERT INTO owners VALUES (?, 1) ON CONFLICT DO UPDATE SET epoch = epoch + 1 RETURNING epoch",
+                (self._number,),
+            ).fetchone()
+            rows = connection.execute("SELECT topic, next FROM offsets WHERE partition = ?", (self._number,))
+            return epoch, dict(rows)
+
+        self._epoch, committed = await self._log.write(take)
+        return committed
+
+    async def assigned(self) -> bool:
+        """True while no other process has taken a newer epoch; raises LogError once one has."""
+        if await self._log.read(self._newest_epoch) != self._epoch:
+            raise LogError(
+                f"{self._log.path}: another dhpe has taken over this embedded log; "
+                f"stop one of the two, or give it a file of its own by {variable('embedded_log_path')}"
+            )
+        return True
+
+    async def seek(self, positions: Mapping[str, int]) -> None:
+        """Read the input topics from these offsets on."""
+        self._positions = {(topic, self._number): offset for topic, offset in positions.items()}
+
+    async def fetch(self, topics: Sequence[str], records_max: int, wait_s: float) -> list[LogRecord]:
+        """Wait up to ``wait_s`` for input records of ``topics``."""
+        positions = {(topic, self._number): self._positions[topic, self._number] for topic in topics}
+        records = await self._log.fetch(positions, records_max, wait_s)
+        self._positions |= positions
+        for topic in topics:
+            self._ends[topic] = (await self._log.span((topic, self._number))).end
+        return records
+
+    def position(self, topic: str) -> int:
+        """The offset that ``topic`` is fetched from next."""
+        return self._positions[topic, self._number]
+
+    def lag(self, topic: str) -> int:
+        """Offsets between the position and the end at the last fetch."""
+        return max(0, self._ends.get(topic, 0) - self.position(topic))
+
+    async def commit(self, outputs: Sequence[OutRecord], offsets: Mapping[str, int]) -> None:
+        """Write outputs and offsets in one SQL transaction that checks our epoch."""
+        placed = [record._replace(partition=self._number) for record in outputs]
+
+        def change(connection: sqlite3.Connection) -> None:
+            if self._newest_epoch(connection) != self._epoch:
+                raise Fenced(f"{self._log.path}: partition {self._number} has a newer owner")
+            _insert(connection, placed)
+            connection.executemany(
+                "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
+                [(topic, self._number, offset) for topic, offset in offsets.items()],
+            )
+
+        try:
+            await self._log.write(change)
+        except LogUnavailable as error:
+            raise CommitFailed(str(error)) from error
+
+    async def close(self) -> None:
+        """Nothing is held; the epoch stays until the next owner takes one."""
+
+    def _newest_epoch(self, connection: sqlite3.Connection) -> int:
+        row = connection.execute("SELECT epoch FROM owners WHERE partition = ?", (self._number,)).fetchone()
+        return int(row[0]) if row else 0
+
+
+def _close(connection: sqlite3.Connection, lock: threading.Lock) -> None:
+    with lock:
+        connection.close()
+
+
+def _in_transaction(connection: sqlite3.Connection, change: Callable[[sqlite3.Connection], T]) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        changed = change(connection)
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+        raise
+    return changed
+
+
+def _span(connection: sqlite3.Connection, place: Place) -> Span:
+    next_row = connection.execute("SELECT next FROM ends WHERE topic = ? AND partition = ?", place).fetchone()
+    end = int(next_row[0]) if next_row else 0
+    (first,) = connection.execute("SELECT MIN(offset) FROM records WHERE topic = ? AND partition = ?", place).fetchone()
+    return Span(end if first is None else int(first), end)
+
+
+def _insert(connection: sqlite3.Connection, records: Iterable[OutRecord]) -> None:
+    append_time_ms = time.time_ns() // 1_000_000
+    ends: dict[Place, int] = {}
+    rows = []
+    for topic, key, value, headers, partition in records:
+        place = (topic, partition or 0)
+        if place not in ends:
+            ends[place] = _span(connection, place).end
+        packed = _encode_headers(headers) if headers else _NO_HEADERS
+        rows.append((*place, ends[place], key, value, packed, append_time_ms))
+        ends[place] += 1
+    connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
+    connection.executemany(
+        "INSERT OR REPLACE INTO ends VALUES (?, ?, ?)", [(*place, offset) for place, offset in ends.items()]
+    )
+
+
+def _select(
+    connection: sqlite3.Connection, positions: Mapping[Place, int], records_max: int, bytes_max: int
+) -> list[LogRecord]:
+    records: list[LogRecord] = []
+    size = 0
+    for (topic, partition), position in positions.items():
+        with closing(connection.cursor()) as cursor:
+            rows = cursor.execute(
+                "SELECT offset, key, value, headers, append_time_ms FROM records "
+                "WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
+                (topic, partition, position, records_max - len(records)),
+            )
+            first = len(records)
+            for offset, key, value, packed, append_time_ms in rows:
+                if len(records) == first and offset != position:
+                    raise RecordsLost(f"{topic}, partition {partition}: offsets {position} to {offset - 1} are gone")
+                headers = () if packed == _NO_HEADERS else _decode_headers(packed)
+                records.append(LogRecord(topic, partition, offset, key, value, headers, append_time_ms))
+                size += len(value or b"")
+                if size >= bytes_max:
+                    return records
+    return records

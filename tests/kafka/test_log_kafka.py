@@ -1,0 +1,133 @@
+"""Kafka keeps the promises of the seam, and the rule of the two producers that take turns."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+from aiokafka import AIOKafkaProducer
+
+from dhpe.edge.kafka import KafkaLog
+from dhpe.edge.log import CommitFailed, Fenced, LogUnavailable, OutRecord, RecordsLost
+from dhpe.edge.topics import TopicNames, check_topics, create_topics
+from dhpe.settings import Settings
+from log_contract import LogContract, LogRoom, read_all, values
+
+pytestmark = pytest.mark.kafka
+
+MakeSettings = Callable[..., Settings]
+
+
+@pytest.fixture
+async def room(make_settings: MakeSettings) -> AsyncIterator[LogRoom]:
+    """Fresh topics; every log opened on them is stopped at the end."""
+    settings = make_settings()
+    names = TopicNames.of(settings)
+    await create_topics(settings)
+    opened: list[KafkaLog] = []
+
+    async def open_log() -> KafkaLog:
+        log = KafkaLog(settings)
+        await log.start()
+        opened.append(log)
+        return log
+
+    yield LogRoom(open_log, names.chain, names.ticks, names.pressure)
+    for log in opened:
+        await log.stop()
+
+
+class TestKafkaLog(LogContract):
+    """All promises of the seam."""
+
+
+async def test_an_owner_who_only_reached_its_first_producer_is_fenced_with_it(room: LogRoom) -> None:
+    """Two owners whose initialisations cross: the one who finishes last owns, the other one's commit fails."""
+    first, second = (await room.open_log()).own(0), (await room.open_log()).own(0)
+    await asyncio.gather(first.fence(), second.fence(), return_exceptions=True)
+    outcomes = []
+    for owned, value in ((first, b"first"), (second, b"second")):
+        try:
+            await owned.commit([OutRecord(room.pressure, b"k", value)], {room.ticks: 1})
+            outcomes.append(value)
+        except (Fenced, CommitFailed):
+            await owned.close()
+    log = await room.open_log()
+    found = values(await read_all(log, room.pressure, 0))
+    assert found == outcomes
+    assert len(found) <= 1
+    await first.close()
+    await second.close()
+
+
+async def test_a_foreign_initialisation_of_either_id_throws_both_producers_away(
+    room: LogRoom, make_settings: MakeSettings
+) -> None:
+    """Whoever takes one of our two ids stops us at its next turn; after fencing again we go on, without a gap."""
+    settings = make_settings()
+    owned = (await room.open_log()).own(0)
+    for index in (0, 1):
+        await owned.fence()
+        foreign = AIOKafkaProducer(
+            bootstrap_servers=settings.kafka_bootstrap_servers,
+            transactional_id=f"dhpe.{settings.topic_prefix}{settings.kafka_group}.0.{index}",
+        )
+        await foreign.start()
+        await foreign.stop()
+        with pytest.raises(Fenced):
+            for turn in range(2):
+                await owned.commit([OutRecord(room.pressure, b"k", b"%d.%d" % (index, turn))], {room.ticks: turn})
+        with pytest.raises(CommitFailed, match="fence first"):
+            await owned.commit([], {room.ticks: 99})
+    await owned.fence()
+    await owned.commit([OutRecord(room.pressure, b"k", b"back")], {room.ticks: 5})
+    assert values(await read_all(await room.open_log(), room.pressure, 0)) == [b"1.0", b"back"]
+    await owned.close()
+
+
+async def test_a_refused_output_moves_no_offset(room: LogRoom) -> None:
+    """A produce that the broker or the client refuses ends the transaction, and with it the offsets."""
+    owned = (await room.open_log()).own(0)
+    await owned.fence()
+    too_large = b"x" * 8_000_000
+    with pytest.raises(CommitFailed):
+        await owned.commit(
+            [OutRecord(room.pressure, b"k", b"small"), OutRecord(room.pressure, b"k", too_large)], {room.ticks: 1}
+        )
+    assert await owned.fence() == {}
+    assert await read_all(await room.open_log(), room.pressure, 0) == []
+    await owned.close()
+
+
+async def test_a_position_that_the_log_never_had_is_told(room: LogRoom) -> None:
+    """Reading beyond the end means that the topic was made anew: never a silent jump."""
+    log = await room.open_log()
+    await log.append([OutRecord(room.ticks, b"k", b"v", (), 0)])
+    reader = await log.reader({(room.ticks, 0): 50})
+    with pytest.raises(RecordsLost):
+        async with asyncio.timeout(10):
+            while True:
+                await reader.fetch(10, 0.2)
+    await reader.close()
+
+
+async def test_topics_are_made_once_with_their_settings(make_settings: MakeSettings) -> None:
+    """The first call makes all nine, the second none; the check finds nothing; another partition count is told."""
+    settings = make_settings()
+    missing = await check_topics(settings)
+    assert len(missing) == len(TopicNames._fields)
+    assert all("`dhpe topics`" in fault for fault in missing)
+    assert sorted(await create_topics(settings)) == sorted(TopicNames.of(settings))
+    assert await create_topics(settings) == []
+    assert await check_topics(settings) == []
+    faults = await check_topics(make_settings(topic_partitions=3))
+    assert len(faults) == len(TopicNames._fields)
+    assert "has 2 partitions, DHPE_TOPIC_PARTITIONS is 3" in faults[0]
+    assert any("retention.ms" in fault for fault in await check_topics(make_settings(alerts_retention_s=5.0)))
+
+
+async def test_an_unreachable_broker_is_named_with_its_setting() -> None:
+    """One line: the address, the time waited, the variable."""
+    log = KafkaLog(Settings(kafka_bootstrap_servers="127.0.0.1:9", kafka_connect_timeout_s=1.0))
+    with pytest.raises(LogUnavailable, match=r"127\.0\.0\.1:9 within 1 s.*DHPE_KAFKA_BOOTSTRAP_SERVERS") as failure:
+        await log.start()
+    assert "\n" not in str(failure.value)
