@@ -3,6 +3,8 @@
 A check finds one fact about the machine, the broker or the files, and where it is bad, says how to mend it.
 """
 
+import asyncio
+import logging
 import platform
 import socket
 import sqlite3
@@ -19,6 +21,9 @@ from llvmlite import binding as llvm
 from rich.console import Console
 
 from dhpe import __version__
+from dhpe.edge.kafka_clients import require_compiled_records
+from dhpe.edge.log import LogError
+from dhpe.edge.topics import check_topics, topics_for
 from dhpe.settings import SettingFact, Settings, variable
 
 CPU_FEATURES: Final = ("avx", "avx2", "bmi", "bmi2", "f16c", "fma", "lzcnt", "movbe", "xsave")
@@ -130,6 +135,28 @@ def _sqlite(settings: Settings) -> Iterator[Finding]:
         yield Finding("embedded log", "ok", detail)
 
 
+def _kafka(settings: Settings) -> Iterator[Finding]:
+    if settings.kafka_bootstrap_servers is None:
+        return
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # what it would say stands in the finding
+    try:
+        require_compiled_records()
+        faults = asyncio.run(check_topics(settings))
+    except (LogError, OSError) as error:
+        yield _split("kafka", str(error))
+        return
+    if not faults:
+        count = len(topics_for(settings))
+        yield Finding("kafka", "ok", f"{settings.kafka_bootstrap_servers}: {count} topics as they must be")
+    yield from (_split("kafka", fault) for fault in faults)
+
+
+def _split(check: str, fault: str) -> Finding:
+    """Make a finding of a sentence of the edge, which says the remedy after the semicolon if it needs one more."""
+    detail, _, remedy = fault.partition("; ")
+    return Finding(check, "fault", detail, remedy)
+
+
 def _http(settings: Settings) -> Iterator[Finding]:
     address = f"{settings.http_host}:{settings.http_port}"
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
@@ -151,6 +178,7 @@ _CHECKS: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
     _clock,
     _time_zones,
     _sqlite,
+    _kafka,
     _http,
 )
 
