@@ -6,6 +6,7 @@ alerts, the history of each underlying, the listeners, and what one listener has
 """
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ class Subscription:
         self._limit = limit
         self._waiting: dict[tuple[str, str], Update] = {}
         self._wake = asyncio.Event()
+        self._over = asyncio.Event()
 
     def offer(self, update: Update) -> None:
         """Put ``update`` behind what waits already; end when that is too much."""
@@ -117,6 +119,13 @@ class Subscription:
         """Let the listener's next ``take`` return at once, and be its last."""
         self.ended = self.ended or reason
         self._wake.set()
+        self._over.set()
+
+    async def pause(self, seconds: float) -> None:
+        """Let events gather for ``seconds``, or until the end."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._over.wait()
 
     async def take(self, timeout_s: float) -> list[Update]:
         """Wait for events and take them all, in order of arrival; empty after ``timeout_s`` or at the end."""
@@ -137,7 +146,7 @@ class View:
     def __init__(
         self,
         metrics: Metrics,
-        limits: ViewLimits = ViewLimits(),  # noqa: B008 - frozen
+        limits: ViewLimits = ViewLimits(),
         pressure_topic: str = "pressure",
         alerts_topic: str = "alerts",
     ) -> None:

@@ -1,0 +1,126 @@
+"""Response models: what OpenAPI says of the answers.
+
+The answers themselves are encoded by msgspec from the published structs, so these models are made from the
+structs, never beside them: names, order and types cannot drift, and each field must have a description.
+"""
+
+from types import GenericAlias
+from typing import Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+from pydantic import BaseModel, Field, create_model
+
+from dhpe.edge.api.descriptions import DESCRIPTIONS
+from dhpe.edge.view import HistoryPoint
+from dhpe.outputs import Alert, BookPressure, Books, Pressure, Quality
+
+KEPT_WHEN_STALE: Final = frozenset(
+    {"underlying", "ts_event_ns", "interval_level", "skew_stickiness", "dealer_share", "decay_wind_horizon_s"}
+    | {"tau_floor_s", "quality", "offsets", "engine_version", "books", "age_s", "simulated"}
+)
+"""What a stale answer still says: who, when, under which settings. Everything measured becomes null."""
+
+LEFT_OUT_OF_BOOKS: Final = frozenset({"gamma_field", "vanna_field", "charm_field", "hedge_pressure"})
+
+
+def _described(name: str) -> Any:
+    return Field(description=DESCRIPTIONS[name])
+
+
+def _model(name: str, documentation: str, fields: dict[str, Any]) -> type[BaseModel]:
+    described: dict[str, Any] = {field: (hint, _described(field)) for field, hint in fields.items()}
+    return create_model(name, __doc__=documentation, **described)
+
+
+def _translated(hint: Any, made: dict[type, type[BaseModel]]) -> Any:
+    if isinstance(hint, type) and issubclass(hint, msgspec.Struct):
+        if hint not in made:
+            fields = {name: _translated(inner, made) for name, inner in get_type_hints(hint).items()}
+            made[hint] = _model(hint.__name__, hint.__doc__ or "", fields)
+        return made[hint]
+    return hint
+
+
+def _nullable(hint: Any) -> Any:
+    return hint if type(None) in get_args(hint) and get_origin(hint) is not None else hint | None
+
+
+def _list_of(hint: Any) -> Any:
+    return GenericAlias(list, (hint,))
+
+
+_made: dict[type, type[BaseModel]] = {}
+_pressure = {name: _translated(hint, _made) for name, hint in get_type_hints(Pressure).items()}
+_alert = {name: _translated(hint, _made) for name, hint in get_type_hints(Alert).items()}
+_aged: dict[str, Any] = {"age_s": float, "simulated": bool}
+_quality = _made[Quality]
+
+Status = _model(
+    "Status",
+    "The state of one underlying: the published `pressure` record, its age, and whether it is simulated.",
+    {name: hint if name in KEPT_WHEN_STALE else _nullable(hint) for name, hint in _pressure.items()} | _aged,
+)
+
+BookAmplification = _model(
+    "BookAmplification",
+    "Feedback of one dealer book.",
+    {name: hint for name, hint in get_type_hints(BookPressure).items() if name not in LEFT_OUT_OF_BOOKS},
+)
+
+BookAmplifications = _model(
+    "BookAmplifications",
+    "Feedback of the three dealer books, side by side: their spread is the first error bar.",
+    dict.fromkeys(get_type_hints(Books), BookAmplification),
+)
+
+HEADLINE: Final = (
+    "underlying",
+    "ts_event_ns",
+    "amplification",
+    "amplification_low",
+    "amplification_high",
+    "interval_level",
+    "feedback_gain",
+    "feedback_gain_low",
+    "feedback_gain_high",
+    "amplification_without_vanna",
+    "dealer_risk",
+)
+
+Amplification = _model(
+    "Amplification",
+    "The one number, with its interval, its age and the books it comes from.",
+    {name: _pressure[name] for name in HEADLINE} | {"books": BookAmplifications, "quality": _quality} | _aged,
+)
+
+AlertRecord = _model("Alert", Alert.__doc__ or "", _alert)
+
+AlertList = _model("AlertList", "Recent alerts, newest first.", {"alerts": _list_of(AlertRecord)})
+
+UnderlyingSummary = _model(
+    "UnderlyingSummary",
+    "One underlying, with the headline where it is current.",
+    {name: _nullable(_pressure[name]) for name in ("spot", "amplification", "dealer_risk", "regime")}
+    | {"underlying": str, "ts_event_ns": int, "quality": _quality}
+    | _aged,
+)
+
+UnderlyingList = _model(
+    "UnderlyingList",
+    "All underlyings that this service knows.",
+    {"underlyings": _list_of(UnderlyingSummary), "stale_after_s": float},
+)
+
+_history_hints = get_type_hints(HistoryPoint)
+
+HistoryColumns = _model(
+    "HistoryColumns",
+    "Arrays of one length, oldest first.",
+    {name: _list_of(_history_hints[name]) for name in HistoryPoint._fields},
+)
+
+History = _model(
+    "History",
+    "The headline of the last minutes: what a chart needs before its first event.",
+    {"underlying": str, "interval_ms": int, "simulated": bool, "columns": HistoryColumns},
+)

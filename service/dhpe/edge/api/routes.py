@@ -1,0 +1,127 @@
+"""The paths under /v1."""
+
+from http import HTTPStatus
+from typing import Annotated, Any, Final, Protocol
+
+from fastapi import APIRouter, Header, Path, Query, Response
+
+from dhpe.edge.api import models
+from dhpe.edge.api.answers import Answers
+from dhpe.edge.api.problems import RETRY_AFTER_S, Problem, documented
+from dhpe.edge.api.stream import EventStream
+from dhpe.edge.metrics import Metrics
+from dhpe.edge.view import Latest, StreamFull, View
+from dhpe.settings import Settings
+
+ALERTS_DEFAULT: Final = 100
+ALERTS_MAX: Final = 1_000
+INT64_MAX: Final = 2**63 - 1
+
+Underlying = Annotated[str, Path(min_length=1, max_length=64, description="Name of the underlying", examples=["SIM"])]
+SinceNs = Annotated[int, Query(alias="since", ge=0, le=INT64_MAX, description="Only later events, UTC nanoseconds")]
+Limit = Annotated[int, Query(ge=1, le=ALERTS_MAX, description="At most so many, newest first")]
+
+_STREAM_DESCRIPTION: Final = """\
+Server-sent events. `pressure` carries the body of `/v1/{underlying}/status`; each underlying comes at most once per
+`stream_interval_ms`, always in its newest state, and once at the start. `alert` carries an alert and its id: a reader
+who comes back with `Last-Event-ID` gets the alerts that he missed. Comments keep an idle connection open."""
+
+_EVENTS: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "Events until either side ends",
+        "content": {"text/event-stream": {"schema": {"type": "string"}}},
+    }
+}
+
+
+class Health(Protocol):
+    """What the service knows of itself; the composition root answers."""
+
+    def alive(self) -> bool:
+        """Whether the loop makes progress. Never: whether a broker can be reached."""
+        ...
+
+    def ready(self) -> tuple[bool, str]:
+        """Whether assigned, restored and near the end of the input; and if not, why, in one sentence."""
+        ...
+
+
+def build_routes(view: View, health: Health, settings: Settings, metrics: Metrics, answers: Answers) -> APIRouter:
+    """The router of /v1."""
+    router = APIRouter(prefix="/v1", tags=["market"])
+
+    def must_be_ready() -> None:
+        """Say 503 while the service cannot know yet; what is known already is served with its age."""
+        ready, reason = health.ready()
+        if not ready:
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"retry-after": str(RETRY_AFTER_S)})
+
+    def latest_of(underlying: str) -> Latest:
+        latest = view.latest(underlying)
+        if latest is None:
+            must_be_ready()
+            detail = f"No record has named the underlying {underlying!r}; /v1/underlyings lists those that are known"
+            raise Problem(HTTPStatus.NOT_FOUND, detail)
+        return latest
+
+    @router.get("/underlyings", response_model=models.UnderlyingList, responses=documented(503))
+    async def underlyings() -> Response:
+        """All underlyings, each with its headline."""
+        if not view.underlyings():
+            must_be_ready()
+        return _json(answers.underlyings())
+
+    @router.get("/alerts", response_model=models.AlertList, responses=documented(422, 503))
+    async def all_alerts(since: SinceNs = 0, limit: Limit = ALERTS_DEFAULT) -> Response:
+        """Recent alerts of all underlyings, newest first."""
+        if not view.underlyings():
+            must_be_ready()
+        return _json(answers.alerts(view.alerts(None, since, limit)))
+
+    @router.get(
+        "/stream",
+        response_class=Response,
+        responses=documented(404, 422, 503) | _EVENTS,
+        description=_STREAM_DESCRIPTION,
+    )
+    async def stream(
+        underlying: Annotated[str | None, Query(min_length=1, max_length=64, description="None: all")] = None,
+        last_event_id: Annotated[str | None, Header(max_length=256, description="Id of the last alert seen")] = None,
+    ) -> Response:
+        if underlying is not None:
+            latest_of(underlying)
+        try:
+            subscription = view.subscribe(underlying, last_event_id)
+        except StreamFull:
+            detail = f"All {settings.stream_clients_max} places of the stream are taken (DHPE_STREAM_CLIENTS_MAX)"
+            headers = {"retry-after": str(RETRY_AFTER_S)}
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers) from None
+        return EventStream(view, subscription, answers, metrics, settings)
+
+    @router.get("/{underlying}/amplification", response_model=models.Amplification, responses=documented(404, 422, 503))
+    async def amplification(underlying: Underlying) -> Response:
+        """The one number: what hedging makes of a shock of 1, with its interval, age and books."""
+        return _json(answers.amplification(latest_of(underlying)))
+
+    @router.get("/{underlying}/status", response_model=models.Status, responses=documented(404, 422, 503))
+    async def status(underlying: Underlying) -> Response:
+        """Everything that is published of one underlying."""
+        return _json(answers.status(latest_of(underlying)))
+
+    @router.get("/{underlying}/alerts", response_model=models.AlertList, responses=documented(404, 422, 503))
+    async def alerts(underlying: Underlying, since: SinceNs = 0, limit: Limit = ALERTS_DEFAULT) -> Response:
+        """Recent alerts of one underlying, newest first."""
+        latest_of(underlying)
+        return _json(answers.alerts(view.alerts(underlying, since, limit)))
+
+    @router.get("/{underlying}/history", response_model=models.History, responses=documented(404, 422, 503))
+    async def history(underlying: Underlying) -> Response:
+        """The headline of the last minutes, one array per number."""
+        latest_of(underlying)
+        return _json(answers.history(underlying, settings.history_interval_ms))
+
+    return router
+
+
+def _json(body: bytes) -> Response:
+    return Response(body, media_type="application/json")

@@ -1,0 +1,126 @@
+"""The real application on a real port: uvicorn in a thread, fed through the real view."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import httpx
+import uvicorn
+
+from dhpe.edge.api import build_api
+from dhpe.edge.metrics import Metrics
+from dhpe.edge.view import View, ViewLimits
+from dhpe.outputs import Alert, Pressure
+from dhpe.settings import Settings
+from web.records import encoded
+
+HEADERS = [("content-type", b"application/json")]
+
+
+@dataclass
+class PlainHealth:
+    """A service that is what it is told to be."""
+
+    is_alive: bool = True
+    reason: str = ""
+
+    def alive(self) -> bool:
+        """Say so."""
+        return self.is_alive
+
+    def ready(self) -> tuple[bool, str]:
+        """Ready unless there is a reason not to be."""
+        return not self.reason, self.reason
+
+
+@dataclass
+class WallClock:
+    """The wall clock, which a test may move forward instead of waiting."""
+
+    ahead_s: float = 0.0
+
+    def __call__(self) -> float:
+        """Seconds since 1970."""
+        return time.time() + self.ahead_s
+
+
+class Service:
+    """An application with its view, metrics, health and clock; ``put`` appends to the output topics."""
+
+    def __init__(self, settings: Settings | None = None) -> None:
+        self.settings = settings or Settings(http_requests_per_minute=0)
+        self.metrics = Metrics()
+        self.view = View(self.metrics, ViewLimits.of(self.settings))
+        self.health = PlainHealth()
+        self.clock = WallClock()
+        self.application = build_api(self.view, self.health, self.settings, self.metrics, now_s=self.clock)
+        self.address = ""
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def put(self, record: Pressure | Alert) -> None:
+        """Append ``record`` to its topic, as the worker does after a commit; from any thread."""
+        topic = "alerts" if isinstance(record, Alert) else "pressure"
+        now_ms = int(self.clock() * 1000)
+        self.run(lambda: self.view.apply(topic, record.underlying.encode(), encoded(record), HEADERS, now_ms))
+
+    def run(self, act: Callable[[], None]) -> None:
+        """Do ``act`` on the server's loop and wait for it, or at once where no server runs."""
+        if self._loop is None:
+            act()
+            return
+
+        async def acted() -> None:
+            act()
+
+        asyncio.run_coroutine_threadsafe(acted(), self._loop).result(10)
+
+    def serve(self) -> "RunningService":
+        """The application behind a real socket, as a context manager."""
+        return RunningService(self)
+
+
+class RunningService:
+    """Starts uvicorn on a free port; the end waits until the thread has stopped."""
+
+    def __init__(self, service: Service, port: int = 0) -> None:
+        self._service = service
+        config = uvicorn.Config(
+            service.application,
+            host="127.0.0.1",
+            port=port,
+            log_level="warning",
+            timeout_graceful_shutdown=5,
+            lifespan="off",
+        )
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        async def serve() -> None:
+            self._service._loop = asyncio.get_running_loop()
+            await self._server.serve()
+
+        asyncio.run(serve())
+
+    def __enter__(self) -> Service:
+        """Wait until the socket answers."""
+        self._thread.start()
+        until = time.monotonic() + 20
+        while not self._server.started:
+            assert self._thread.is_alive()
+            assert time.monotonic() < until, "uvicorn did not start"
+            time.sleep(0.01)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self._service.address = f"http://127.0.0.1:{port}"
+        assert httpx.get(f"{self._service.address}/healthz").status_code == 200
+        return self._service
+
+    def __exit__(self, *_: object) -> None:
+        """Stop as the composition root does: end the streams, then the server."""
+        self._service.run(self._service.view.close)
+        self._server.should_exit = True
+        self._thread.join(10)
+        self._service._loop = None
+        assert not self._thread.is_alive(), "the server did not stop within 10 s"
