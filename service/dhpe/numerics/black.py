@@ -2,9 +2,9 @@
 
 Every function takes (spot, strike, tau, rate, dividend_yield, vol, right): prices in the underlying's currency, tau
 in years (ACT/365F), rates continuously compounded per year, vol a fraction per square root of a year, right +1 for
-a call and -1 for a put (vega, volga and speed are the same for both). Greeks are raw derivatives: vega, vanna and volga per 1.00 of vol, theta and charm per year
-as calendar time passes. Sources: MODEL.md section 2; Hull, Options, Futures and Other Derivatives, chapter 19;
-Haug, The Complete Guide to Option Pricing Formulas, chapter 2.
+a call and -1 for a put (vega, volga and speed are the same for both). Greeks are raw derivatives: vega, vanna and
+volga per 1.00 of vol, theta and charm per year as calendar time passes. Sources: MODEL.md section 2; Hull, Options,
+Futures and Other Derivatives, chapter 19; Haug, The Complete Guide to Option Pricing Formulas, chapter 2.
 
 Limits. Where vol * sqrt(tau) is below ``DEVIATION_MIN`` (no time or no vol left) the option is its discounted
 intrinsic value: delta is a step (a half exactly at the money) and gamma, vega, vanna, volga and speed are 0, as they
