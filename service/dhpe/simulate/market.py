@@ -201,6 +201,9 @@ class Market:
             bounds = [0, *cuts, abs(net) - pieces]
             sizes += [1 + after - before for before, after in pairwise(bounds)]
             sides += [BUY if net > 0 else SELL] * pieces
+        for pull in range(int(rng.poisson(self._act.phase.pulls))):
+            book.pull()
+            self._print_book(start_ns + (pull + 1) * _MS // 16)
         order = rng.permutation(len(sizes)).tolist()
         times = (start_ns + np.sort(rng.integers(_MS, 20 * _MS, len(sizes)))).tolist()
         for time_ns, place in zip(times, order, strict=True):

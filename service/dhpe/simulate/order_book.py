@@ -52,6 +52,12 @@ class OrderBook:
         sizes = self.asks if side == BUY else self.bids
         sizes[0] = max(1.0, sizes[0] - contracts)
 
+    def pull(self) -> None:
+        """Cancel the best bid before anybody can sell to it."""
+        self.bids = _shifted(self.bids, -1)
+        self.bid_ticks -= 1
+        self.spread_ticks += 1
+
     def move(self, fair: float, spread_ticks: int) -> bool:
         """Follow the fair price; old levels keep their orders. True where a best price has changed."""
         wanted = fair / TICK - 0.5 * spread_ticks

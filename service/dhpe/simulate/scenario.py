@@ -33,6 +33,7 @@ class Phase(NamedTuple):
     spread_ticks: int
     liquidity_lag_s: float  # how fast the book follows a change of phase
     refill_per_s: float  # how fast the book comes back to its depth at an unchanged price
+    pulls: float  # best bids cancelled ahead of the sellers, a step
     option_spread: float  # multiple of a calm option spread
     put_buying: float  # probability that an option customer takes the side that leaves dealers shorter
     sector_correlation: float
@@ -40,11 +41,11 @@ class Phase(NamedTuple):
 
 
 CALM = Phase(
-    name="calm", duration_s=26.0, goal_log=0.0, acceleration=0.0, pull_per_s=0.10, volatility_per_sqrt_s=4.5e-5,
+    name="calm", duration_s=44.0, goal_log=0.0, acceleration=0.0, pull_per_s=0.10, volatility_per_sqrt_s=4.5e-5,
     vol_response=1.0, panic_points=0.0, vol_reversion_per_s=0.05, vol_noise_per_sqrt_s=1.2e-4,
     vvix_goal=88.0, vvix_reversion_per_s=0.05,
     impact=1.0, bid_depth=1.0, ask_depth=1.0, spread_ticks=1, liquidity_lag_s=1.2,
-    refill_per_s=12.0, option_spread=1.0, put_buying=0.60,
+    refill_per_s=12.0, pulls=0.0, option_spread=1.0, put_buying=0.60,
     sector_correlation=0.35, high_beta_lead_per_s=0.0,
 )  # fmt: skip
 _CRASH = CALM._replace(
@@ -52,7 +53,7 @@ _CRASH = CALM._replace(
     vol_response=1.4, panic_points=260.0, vol_reversion_per_s=0.0, vol_noise_per_sqrt_s=3e-4,
     vvix_goal=165.0, vvix_reversion_per_s=0.06,
     impact=2.0, bid_depth=0.12, ask_depth=0.60, spread_ticks=3, liquidity_lag_s=2.5,
-    refill_per_s=1.5, option_spread=3.0, put_buying=0.80,
+    refill_per_s=1.5, pulls=3.5, option_spread=3.0, put_buying=0.80,
     sector_correlation=0.95,
 )  # fmt: skip
 _BURNOUT = CALM._replace(
@@ -60,7 +61,7 @@ _BURNOUT = CALM._replace(
     vol_response=0.0, vol_reversion_per_s=0.01, vol_noise_per_sqrt_s=6e-4,
     vvix_goal=150.0, vvix_reversion_per_s=0.02,
     impact=1.8, bid_depth=0.25, ask_depth=0.50, spread_ticks=3, liquidity_lag_s=1.2,
-    refill_per_s=3.0, option_spread=2.5,
+    refill_per_s=3.0, pulls=0.7, option_spread=2.5,
     sector_correlation=0.85,
 )  # fmt: skip
 _PHASE_TRANSITION = CALM._replace(
@@ -68,7 +69,7 @@ _PHASE_TRANSITION = CALM._replace(
     volatility_per_sqrt_s=4e-5, vol_response=0.5, vol_reversion_per_s=0.06, vol_noise_per_sqrt_s=4e-4,
     vvix_goal=105.0, vvix_reversion_per_s=0.08,
     impact=1.3, bid_depth=0.80, ask_depth=0.80, spread_ticks=2, liquidity_lag_s=1.2,
-    refill_per_s=10.0, option_spread=1.5, put_buying=0.50,
+    refill_per_s=10.0, pulls=0.0, option_spread=1.5, put_buying=0.50,
     sector_correlation=0.20, high_beta_lead_per_s=2e-4,
 )  # fmt: skip
 _RECOVERY = CALM._replace(
@@ -80,7 +81,7 @@ _RECOVERY = CALM._replace(
 CYCLE = (CALM, _CRASH, _BURNOUT, _PHASE_TRANSITION, _RECOVERY)
 """About 90 s. The fall of 5 % in half a minute is that of a flash crash."""
 
-DURATION_SPREAD = 0.10
+DURATION_SPREAD = 0.05
 GOAL_SPREAD = 0.06
 
 
