@@ -7,13 +7,15 @@ the gain is surely positive, realised above implied, and impact doubled or the v
 """
 
 import math
-from typing import Final, Literal, NamedTuple, get_args
+from collections.abc import Mapping
+from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
 
 from dhpe.numerics.rolling import quantile
 
+Array = npt.NDArray[Any]
 Name = Literal["low_vol", "high_vol", "transition"]
 NAMES: Final[tuple[Name, ...]] = get_args(Name)
 
@@ -24,14 +26,17 @@ SAMPLES_MIN: Final = 3
 IMPACT_HIGH: Final = 2.0
 VANNA_QUANTILE: Final = 0.10
 UNKNOWN: Final = -1
+LOW_VOL: Final = NAMES.index("low_vol")
+HIGH_VOL: Final = NAMES.index("high_vol")
+TRANSITION: Final = NAMES.index("transition")
 
 CLOCK: Final = np.dtype(
     [
         ("name", "i1"),
         ("candidate", "i1"),
         ("candidate_since_ns", "i8"),
-        ("samples", "i8"),
-        ("sampled_ns", "i8"),
+        ("taken", "i8"),
+        ("next_sample_ns", "i8"),
         ("impact_median", "f8"),
         ("vanna_quantile", "f8"),
     ],
@@ -56,64 +61,87 @@ class MarketRegime:
 
     def __init__(self, dwell_s: float) -> None:
         self._dwell_ns = round(dwell_s * 1e9)
-        self.clock = np.zeros(1, CLOCK)
-        self.clock["name"] = UNKNOWN
-        self.clock["candidate"] = UNKNOWN
-        self.clock["impact_median"] = math.nan
-        self.clock["vanna_quantile"] = math.nan
-        self.samples = np.zeros(SAMPLES_MAX, SAMPLE)
+        self._name = UNKNOWN
+        self._candidate = UNKNOWN
+        self._candidate_since_ns = 0
+        self._taken = 0
+        self._next_sample_ns = 0
+        self._impact_median = math.nan
+        self._vanna_quantile = math.nan
+        self._samples = np.zeros(SAMPLES_MAX, SAMPLE)
         self._scratch = np.empty(SAMPLES_MAX)
 
     @property
     def name(self) -> Name | None:
         """The regime that has stood for its dwell; None before anything was known."""
-        code = int(self.clock[0]["name"])
-        return None if code == UNKNOWN else NAMES[code]
+        return None if self._name == UNKNOWN else NAMES[self._name]
 
     def on_bar(self, reading: Reading, *, frozen: bool) -> None:
         """One bar; ``frozen`` while an episode is open, which is not learnt from."""
-        clock = self.clock[0]
-        code = self._classify(reading, float(clock["impact_median"]), float(clock["vanna_quantile"]))
-        if code != clock["candidate"]:
-            clock["candidate"] = code
-            clock["candidate_since_ns"] = reading.end_ns
-        waited = reading.end_ns - int(clock["candidate_since_ns"]) >= self._dwell_ns
-        if code != UNKNOWN and (clock["name"] == UNKNOWN or waited):
-            clock["name"] = code
-        if not frozen:
+        code = self._classify(reading)
+        if code != self._candidate:
+            self._candidate, self._candidate_since_ns = code, reading.end_ns
+        waited = reading.end_ns - self._candidate_since_ns >= self._dwell_ns
+        if code != UNKNOWN and (waited or self._name == UNKNOWN):
+            self._name = code
+        if not frozen and reading.end_ns >= self._next_sample_ns:
             self._sample(reading)
 
-    def _classify(self, reading: Reading, impact_median: float, vanna_quantile: float) -> int:
-        known = not (
-            math.isnan(reading.feedback_gain_low)
-            or math.isnan(reading.feedback_gain_high)
-            or math.isnan(reading.realised_to_implied)
+    def state_arrays(self) -> dict[str, Array]:
+        """Copies of everything that a restart needs."""
+        clock = np.zeros(1, CLOCK)
+        clock[0] = (
+            self._name,
+            self._candidate,
+            self._candidate_since_ns,
+            self._taken,
+            self._next_sample_ns,
+            self._impact_median,
+            self._vanna_quantile,
         )
-        if not known:
+        return {"market_clock": clock, "market_samples": self._samples.copy()}
+
+    def restore(self, arrays: Mapping[str, Array]) -> None:
+        """Take over what ``state_arrays`` returned."""
+        (
+            self._name,
+            self._candidate,
+            self._candidate_since_ns,
+            self._taken,
+            self._next_sample_ns,
+            self._impact_median,
+            self._vanna_quantile,
+        ) = arrays["market_clock"][0].item()
+        self._samples[...] = arrays["market_samples"]
+
+    def _classify(self, reading: Reading) -> int:
+        low, high, vol_ratio = reading.feedback_gain_low, reading.feedback_gain_high, reading.realised_to_implied
+        if math.isnan(low) or math.isnan(high) or math.isnan(vol_ratio):
             return UNKNOWN
-        impact, vanna = reading.impact_intensity, reading.beta_vanna_field
-        if reading.feedback_gain_high < 0.0 and reading.realised_to_implied < 1.0 and impact <= impact_median:
-            return NAMES.index("low_vol")
-        strained = impact > IMPACT_HIGH * impact_median or vanna < min(0.0, vanna_quantile)
-        if reading.feedback_gain_low > 0.0 and reading.realised_to_implied > 1.0 and strained:
-            return NAMES.index("high_vol")
-        return NAMES.index("transition")
+        impact = reading.impact_intensity
+        if high < 0.0 and vol_ratio < 1.0 and impact <= self._impact_median:
+            return LOW_VOL
+        vanna_at_worst = reading.beta_vanna_field < min(0.0, self._vanna_quantile)
+        strained = impact > IMPACT_HIGH * self._impact_median or vanna_at_worst
+        if low > 0.0 and vol_ratio > 1.0 and strained:
+            return HIGH_VOL
+        return TRANSITION
 
     def _sample(self, reading: Reading) -> None:
-        clock = self.clock[0]
-        if clock["samples"] and reading.end_ns - int(clock["sampled_ns"]) < SAMPLE_NS:
-            return
         if math.isnan(reading.impact_intensity) and math.isnan(reading.beta_vanna_field):
             return
-        slot = int(clock["samples"]) % SAMPLES_MAX
-        self.samples[slot] = (reading.end_ns, reading.impact_intensity, reading.beta_vanna_field)
-        clock["samples"] += 1
-        clock["sampled_ns"] = reading.end_ns
-        count = min(int(clock["samples"]), SAMPLES_MAX)
-        recent = self.samples[:count][self.samples["ts_ns"][:count] > reading.end_ns - MEMORY_NS]
+        self._samples[self._taken % SAMPLES_MAX] = (
+            reading.end_ns,
+            reading.impact_intensity,
+            reading.beta_vanna_field,
+        )
+        self._taken += 1
+        self._next_sample_ns = reading.end_ns + SAMPLE_NS
+        taken = self._samples[: min(self._taken, SAMPLES_MAX)]
+        recent = taken[taken["ts_ns"] > reading.end_ns - MEMORY_NS]
         if recent.shape[0] >= SAMPLES_MIN:
-            clock["impact_median"] = self._quantile(recent["impact"], 0.5)
-            clock["vanna_quantile"] = self._quantile(recent["beta_vanna"], VANNA_QUANTILE)
+            self._impact_median = self._quantile(recent["impact"], 0.5)
+            self._vanna_quantile = self._quantile(recent["beta_vanna"], VANNA_QUANTILE)
 
-    def _quantile(self, values: npt.NDArray[np.float64], probability: float) -> float:
+    def _quantile(self, values: Array, probability: float) -> float:
         return float(quantile(np.ascontiguousarray(values), values.shape[0], probability, self._scratch))

@@ -37,7 +37,7 @@ SPOT_FLOOR_LOG: Final = 0.002
 VVIX_FLOOR_POINTS: Final = 2.0
 DIVERGENCE_FLOOR_LOG: Final = 0.0005
 DEVIATIONS: Final = 3.0
-CALM_HALF_LIFE_BARS: Final = 120.0
+CALM_HALF_LIFE_BARS: Final = 60.0
 REALISED_HALF_LIFE_BARS: Final = 60.0
 NO_PROTOCOL: Final = -1
 
@@ -122,7 +122,7 @@ class RegimeMachine:
             VVIX_FLOOR_POINTS,
             DIVERGENCE_FLOOR_LOG,
             CALM_HALF_LIFE_BARS,
-            parameters.regime_window_bars,
+            max(2, parameters.regime_window_bars // 2),
             REALISED_HALF_LIFE_BARS,
         )
         self._bar = np.zeros(1, regime_rows.BAR)
@@ -131,9 +131,17 @@ class RegimeMachine:
         self._derivatives = kinematics.new_derivatives(regime_rows.DERIVATIVES)
         self._ring = np.full((regime_rows.RING_ROWS, parameters.regime_window_bars), math.nan)
         self._calm_books = np.full((3, regime_rows.CALM_BOOKS), math.nan)
-        self._machine = np.zeros(1, MACHINE)
-        self._machine["protocol"] = NO_PROTOCOL
-        self._transitions = tuple((rule, self._resolve(rule.conditions)) for rule in TRANSITIONS)
+        self._state: State = "normal"
+        self._state_since_ns = 0
+        self._protocol: Protocol | None = None
+        self._protocol_since_ns = 0
+        self._confidence = 0.5
+        self._transitions = {
+            state: tuple(
+                (rule, self._resolve(rule.conditions)) for rule in TRANSITIONS if state in rule.from_states
+            )
+            for state in STATES
+        }
         self._protocols = tuple((rule, self._resolve(rule.conditions)) for rule in PROTOCOLS)
         self._driven = self._resolve(DRIVEN)
         self._spent = self._resolve(SPENT)
@@ -141,12 +149,12 @@ class RegimeMachine:
     @property
     def state(self) -> State:
         """The regime."""
-        return STATES[int(self._machine[0]["state"])]
+        return self._state
 
     @property
     def confidence(self) -> float:
         """Share of the checks of this state that agree, 0 to 1; an unknown one counts half."""
-        return float(self._machine[0]["confidence"])
+        return self._confidence
 
     @property
     def market_regime(self) -> Name | None:
@@ -156,13 +164,12 @@ class RegimeMachine:
     @property
     def protocol(self) -> Protocol | None:
         """Advice to the owner of long vol; None outside an episode."""
-        code = int(self._machine[0]["protocol"])
-        return None if code == NO_PROTOCOL else PROTOCOL_NAMES[code]
+        return self._protocol
 
     @property
     def short_protocol(self) -> ShortProtocol | None:
         """Advice to the short side."""
-        return SHORT_PROTOCOL.get(self.state)
+        return SHORT_PROTOCOL.get(self._state)
 
     def on_bar(self, bar: Bar) -> list[Transition]:
         """One closed bar; bars come in order of time. A bar without a close says nothing and changes nothing."""
@@ -179,24 +186,37 @@ class RegimeMachine:
             self._evidence,
         )
         numbers: tuple[float, ...] = (*self._evidence[0].item(), *self._constants)
-        in_episode = self.state != "normal"
+        in_episode = self._state != "normal"
         transitions = self._walk(bar.end_ns, numbers)
         if in_episode or transitions:
             transitions += self._advise(bar.end_ns, numbers)
-        elif self._machine[0]["protocol"] != NO_PROTOCOL:
-            self._machine[0]["protocol"] = NO_PROTOCOL
-        self._machine[0]["confidence"] = self._score(numbers)
+        else:
+            self._protocol = None
+        self._confidence = self._score(numbers)
         self._market.on_bar(self._reading(bar), frozen=in_episode)
         return transitions
 
     def state_arrays(self) -> dict[str, Array]:
         """Copies of everything that a restart needs; nothing else is remembered between bars."""
-        return {name: array.copy() for name, array in self._memory().items()}
+        machine = np.zeros(1, MACHINE)
+        machine[0] = (
+            STATES.index(self._state),
+            self._state_since_ns,
+            NO_PROTOCOL if self._protocol is None else PROTOCOL_NAMES.index(self._protocol),
+            self._protocol_since_ns,
+            self._confidence,
+        )
+        memory = {name: array.copy() for name, array in self._memory().items()}
+        return {"machine": machine, **memory, **self._market.state_arrays()}
 
     def restore(self, arrays: Mapping[str, Array]) -> None:
         """Take over what ``state_arrays`` of a machine with the same parameters returned."""
+        state, self._state_since_ns, protocol, self._protocol_since_ns, self._confidence = arrays["machine"][0].item()
+        self._state = STATES[state]
+        self._protocol = None if protocol == NO_PROTOCOL else PROTOCOL_NAMES[protocol]
         for name, array in self._memory().items():
             array[...] = arrays[name]
+        self._market.restore(arrays)
 
     def _memory(self) -> dict[str, Array]:
         return {
@@ -204,41 +224,32 @@ class RegimeMachine:
             "derivatives": self._derivatives,
             "ring": self._ring,
             "calm_books": self._calm_books,
-            "machine": self._machine,
-            "market_clock": self._market.clock,
-            "market_samples": self._market.samples,
         }
 
     def _walk(self, end_ns: int, numbers: tuple[float, ...]) -> list[Transition]:
         """At most one change of state per bar: the first rule of the table that holds."""
-        machine = self._machine[0]
-        state = self.state
-        waited = end_ns - int(machine["state_since_ns"]) >= self._dwell_ns
-        for rule, comparisons in self._transitions:
-            if state in rule.from_states and (waited or not rule.waits) and _hold(comparisons, numbers):
-                machine["state"] = STATES.index(rule.to_state)
-                machine["state_since_ns"] = end_ns
+        waited = end_ns - self._state_since_ns >= self._dwell_ns
+        for rule, comparisons in self._transitions[self._state]:
+            if (waited or not rule.waits) and _hold(comparisons, numbers):
+                from_state, self._state, self._state_since_ns = self._state, rule.to_state, end_ns
                 if rule.to_state == "normal":
                     regime_evidence.close_episode(self._track)
-                elif state == "normal":
+                elif from_state == "normal":
                     regime_evidence.open_episode(self._track, self._ring)
-                return [self._say(rule.to_state, state, rule, numbers)]
+                return [self._say(rule.to_state, from_state, rule, numbers)]
         return []
 
     def _advise(self, end_ns: int, numbers: tuple[float, ...]) -> list[Transition]:
         """The first protocol that holds; where none does, the last advice stands."""
-        machine = self._machine[0]
-        waited = end_ns - int(machine["protocol_since_ns"]) >= self._dwell_ns
+        waited = self._protocol is None or end_ns - self._protocol_since_ns >= self._dwell_ns
         for rule, comparisons in self._protocols:
             if not _hold(comparisons, numbers):
                 continue
-            if rule.protocol == self.protocol:
+            if rule.protocol == self._protocol or (rule.waits and not waited):
                 return []
-            if self.protocol is not None and rule.waits and not waited:
-                return []
-            machine["protocol"] = PROTOCOL_NAMES.index(rule.protocol)
-            machine["protocol_since_ns"] = end_ns
-            return [self._say(rule.protocol, self.state, rule, numbers)]
+            self._protocol = rule.protocol
+            self._protocol_since_ns = end_ns
+            return [self._say(rule.protocol, self._state, rule, numbers)]
         return []
 
     def _say(
@@ -249,7 +260,7 @@ class RegimeMachine:
         return Transition(
             rule=name,
             from_state=from_state,
-            to_state=self.state,
+            to_state=self._state,
             severity=rule.severity,
             reason=rule.reason.format_map(named),
             evidence={
@@ -266,7 +277,7 @@ class RegimeMachine:
         )
 
     def _score(self, numbers: tuple[float, ...]) -> float:
-        state = self.state
+        state = self._state
         if state == "normal":
             return 1.0 - _agreement(self._driven, numbers)
         return _agreement(self._driven if state == "bulldozer" else self._spent, numbers)
@@ -292,7 +303,7 @@ class RegimeMachine:
 def _compare(comparison: _Comparison, numbers: tuple[float, ...]) -> bool | None:
     """Whether the comparison holds; None where a side is unknown."""
     left, right = numbers[comparison.left], numbers[comparison.right]
-    if left != left or right != right:  # NaN
+    if math.isnan(left) or math.isnan(right):
         return None
     match comparison.comparison:
         case "<":

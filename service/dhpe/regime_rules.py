@@ -20,7 +20,7 @@ STATES: Final[tuple[State, ...]] = ("normal", "bulldozer", "burnout", "phase_tra
 
 
 class Condition(NamedTuple):
-    """``evidence`` compared with ``threshold``; a threshold is a name of ``thresholds`` or of a limit in the evidence."""
+    """``evidence`` compared with ``threshold``, a name of ``thresholds`` or of a limit in the evidence."""
 
     evidence: str
     comparison: Comparison
@@ -62,6 +62,7 @@ def thresholds(parameters: Parameters) -> dict[str, float]:
         "vol_retreat_share_begun": 0.1,
         "vol_retreat_share_reversal": 0.5,
         "quiet_bars_min": 1.0,
+        "bars_since_drive_stale": float(parameters.regime_window_bars),
         "quiet_bars_long": float(parameters.regime_window_bars),
         "depth_ratio_broken": 0.25,
         "depth_ratio_refilled": 0.5,
@@ -171,6 +172,14 @@ TRANSITIONS: Final = (
         "info",
         True,
         "Spot has regained {rebound_share:.0%} of its fall and vol has given back {vol_retreat_share:.0%} of its rise.",
+    ),
+    Rule(
+        "normal",
+        ("bulldozer",),
+        (Condition("bars_since_drive", ">=", "bars_since_drive_stale"),),
+        "info",
+        True,
+        "For {bars_since_drive:.0f} bars falling price and rising vol have not come together beyond their limits.",
     ),
     Rule(
         "normal",

@@ -193,6 +193,9 @@ def _moves(track: Rows, ring: Floats, slot: int, limits: Rows, evidence: Rows) -
     loud = 2.0 * e.spot_move_log <= e.spot_move_limit_log or 2.0 * e.vol_move_points >= e.vol_move_limit_points
     row.quiet_bars = 0 if loud else row.quiet_bars + 1
     e.quiet_bars = row.quiet_bars
+    driven = e.spot_move_log <= e.spot_move_limit_log and e.vol_move_points >= e.vol_move_limit_points
+    row.bars_since_drive = 0 if driven else row.bars_since_drive + 1
+    e.bars_since_drive = row.bars_since_drive
 
 
 @kernel
@@ -241,7 +244,7 @@ def _kinematics(track: Rows, derivatives: Rows, bar: Rows, limits: Rows, seconds
 
 @kernel
 def _breathing(track: Rows, ring: Floats, slot: int, limits: Rows, evidence: Rows) -> None:
-    """Does the best bid come back after it was hit, or is it pulled?"""
+    """Does the best bid come back after it was hit, or is it pulled: the last bars, and depth and spread against calm."""
     row = track[0]
     e = evidence[0]
     bars = limits[0].span_bars

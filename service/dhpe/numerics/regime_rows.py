@@ -68,6 +68,7 @@ TRACK: Final = np.dtype(
         ("log_close_mean", "f8"),
         ("acceleration", "f8"),
         ("quiet_bars", "i8"),
+        ("bars_since_drive", "i8"),
         # sums of squares and the seconds they belong to, exponentially forgotten
         ("calm_bars", "i8"),
         ("calm_spot", "f8"),
@@ -154,6 +155,7 @@ EVIDENCE: Final = (
     "rebound_share",
     "vol_retreat_share",
     "quiet_bars",
+    "bars_since_drive",
     "feedback_gain",
     "feedback_gain_low",
     "feedback_gain_high",

@@ -116,7 +116,7 @@ def quantile(values: Floats, count: int, probability: float, scratch: Floats) ->
             known += 1
     if known == 0:
         return math.nan
-    rank = int(math.floor(probability * (known - 1)))
+    rank = math.floor(probability * (known - 1))
     left = 0
     right = known - 1
     while left < right:  # Hoare's selection
