@@ -112,7 +112,7 @@ IndexPoints = Annotated[
     float,
     _number("In the index's own points.", "points", exclusiveMinimum=-PRICE_LIMIT, exclusiveMaximum=PRICE_LIMIT),
 ]
-Level = tuple[Price, QuoteSize]
+Level = tuple[PositivePrice, QuoteSize]
 Levels = Annotated[list[Level], Meta(description="[price, size] of each level; size 0 removes the level.")]
 
 

@@ -1,0 +1,104 @@
+"""What each published field means and its unit, in one sentence, for the schemas and whoever shows the numbers.
+
+"USD" in a unit is the currency of the underlying. The same name has the same meaning wherever it stands, so one table
+serves the outputs, their dealer books and the trade labels. MODEL.md holds the equations.
+"""
+
+from typing import Final, NamedTuple
+
+
+class Meaning(NamedTuple):
+    """``unit`` is None where the field is a word, a name or a structure; "none" is a number without a unit."""
+
+    unit: str | None
+    sentence: str
+
+
+_FIELD_UNIT = "USD of delta per unit log return"
+_TIME_UNIT = "ns since 1970-01-01T00:00:00Z"
+
+MEANINGS: Final[dict[str, Meaning]] = {
+    "underlying": Meaning(None, "The underlying; also the key of the message."),
+    "ts_event_ns": Meaning(_TIME_UNIT, "Event time up to which the numbers speak."),
+    "spot": Meaning("price", "Price of the underlying."),
+    "spot_source": Meaning(None, "Where the spot comes from: the quote, the last trade, an index value or parity."),
+    "forward": Meaning("price", "Forward of the nearest expiry, from put-call parity."),
+    "contracts": Meaning("series", "Option series in the book."),
+    "gamma_field": Meaning(_FIELD_UNIT, "Sum over series of dealer position, gamma, spot squared and multiplier."),
+    "vanna_field": Meaning("USD of delta per 1.00 of vol", "Sum of dealer position, vanna, spot and multiplier."),
+    "charm_field": Meaning("USD of delta per year", "Sum of dealer position, charm, spot and multiplier."),
+    "hedge_pressure": Meaning(
+        "USD of hedge flow per unit log return",
+        "What dealers must buy per unit log return; above 0 they buy into a rise and sell into a fall.",
+    ),
+    "feedback_gain": Meaning("none", "Impact times hedge pressure: the share of a move that its own hedging adds."),
+    "amplification": Meaning(
+        "none",
+        "1 / (1 - feedback gain): above 1 moves are amplified, below 1 damped; null where the gain is 1 or more.",
+    ),
+    "books": Meaning(None, "The same numbers for each of the three dealer books."),
+    "naive": Meaning(None, "Open interest at the open: dealers long calls, short puts."),
+    "flow": Meaning(None, "Naive at the open, then moved by every classified trade."),
+    "weighted": Meaning(None, "As flow, each trade weighted by the probability that its side is right."),
+    "gamma_usd_per_1pct": Meaning("USD of delta per 1 % move", "The gamma field times 0.01."),
+    "gamma_usd_per_point": Meaning("USD of delta per price point", "The gamma field divided by the spot."),
+    "vanna_usd_per_vol_point": Meaning("USD of delta per vol point", "The vanna field times 0.01."),
+    "charm_usd_per_minute": Meaning("USD of delta per minute", "The charm field divided by 525,600."),
+    "zero_dte_gamma_share": Meaning("none", "Share of the absolute gamma that settles on this exchange date."),
+    "kyle_lambda": Meaning("log return per USD of signed flow", "Price impact of flow."),
+    "kyle_lambda_standard_error": Meaning("log return per USD of signed flow", "Standard error of the price impact."),
+    "kyle_lambda_samples": Meaning("bars", "Effective number of bars behind the regression, rounded down."),
+    "kyle_lambda_source": Meaning(None, "How the price impact was found."),
+    "impact_intensity": Meaning("price points per USD", "Spot times price impact."),
+    "amihud_illiquidity": Meaning("log return per USD of volume", "Mean absolute return over volume, by bar."),
+    "spot_vol_beta": Meaning("1.00 vol per unit log return", "Change of vol at a fixed strike, vanna-weighted mean."),
+    "spot_vol_beta_standard_error": Meaning("1.00 vol per unit log return", "Standard error of the spot-vol beta."),
+    "feedback_gain_low": Meaning("none", "Lower end of the feedback gain's interval."),
+    "feedback_gain_high": Meaning("none", "Upper end of the feedback gain's interval."),
+    "amplification_low": Meaning("none", "Lower end of the amplification's interval; null once its gain reaches 1."),
+    "amplification_high": Meaning("none", "Upper end of the amplification's interval; null once its gain reaches 1."),
+    "interval_level": Meaning("none", "Probability that the intervals claim."),
+    "amplification_without_vanna": Meaning("none", "The amplification of the gamma term alone."),
+    "skew_stickiness": Meaning("none", "1 is sticky strike, 0 sticky delta."),
+    "dealer_share": Meaning("none", "Share of the position that hedges; multiplies pressure and wind, not the fields."),
+    "gain_breach_share": Meaning("none", "Share of time with an absolute gain above 0.8, over the last 20 sessions."),
+    "decay_wind": Meaning("price points over the horizon", "Price drift from charm hedging: linear, before feedback."),
+    "decay_wind_repriced": Meaning("price points over the horizon", "As decay_wind, from the exact change of delta."),
+    "decay_wind_amplified": Meaning("price points over the horizon", "Amplification times decay_wind_repriced."),
+    "decay_wind_horizon_s": Meaning("s", "Horizon of the decay winds, cut at the next settlement."),
+    "gamma_flip": Meaning("price", "The zero of the re-priced gamma field nearest to spot; null where there is none."),
+    "gamma_flips": Meaning("price", "All zeros of the re-priced gamma field on the landscape's grid."),
+    "call_wall": Meaning("price", "Strike at or above spot with the largest absolute gamma of calls."),
+    "put_wall": Meaning("price", "Strike at or below spot with the largest absolute gamma of puts."),
+    "regime": Meaning(None, "State of the regime machine."),
+    "regime_confidence": Meaning("none", "Share of the state's evidence that speaks for it, 0 to 1."),
+    "market_regime": Meaning(None, "Slow state of the market."),
+    "protocol": Meaning(None, "What the long-vol protocol says."),
+    "short_protocol": Meaning(None, "What the short-side protocol says."),
+    "dealer_risk": Meaning(None, "What the gain's interval says: surely amplifying, surely dampening, or not sure."),
+    "tau_floor_s": Meaning("s", "Shortest time to settlement that the fields use."),
+    "panel_error": Meaning("none", "Relative error of the panel at its last self-check."),
+    "quality": Meaning(None, "How far the numbers beside it can be trusted."),
+    "status": Meaning(None, "ok, degraded or stale."),
+    "reasons": Meaning(None, "Short words, sorted."),
+    "offsets": Meaning(None, "Input positions up to which (inclusive) the numbers were computed."),
+    "partition": Meaning("number", "Partition of both input topics."),
+    "chain": Meaning("offset", "Position in topic chain; -1 where nothing was read."),
+    "ticks": Meaning("offset", "Position in topic ticks; -1 where nothing was read."),
+    "engine_version": Meaning(None, "Fingerprint of program, libraries, CPU target and settings."),
+    "id": Meaning(None, "Deterministic: the same input gives the same id."),
+    "rule": Meaning(None, "What fired; of a trade label, what decided the side."),
+    "from_state": Meaning(None, "State before."),
+    "to_state": Meaning(None, "State after."),
+    "severity": Meaning(None, "How much it matters."),
+    "reason": Meaning(None, "One sentence."),
+    "evidence": Meaning("by name", "The numbers that made it fire."),
+    "thresholds": Meaning("by name", "What they were held against."),
+    "symbol": Meaning(None, "The option series; null for a trade of the underlying."),
+    "price": Meaning("price", "Price traded."),
+    "size": Meaning("contracts or shares", "Size traded."),
+    "side": Meaning(None, "The aggressor; null where no rule decided."),
+    "probability": Meaning("none", "Calibrated probability that the side is right."),
+    "lee_ready_side": Meaning(None, "What plain Lee-Ready says; the reference."),
+    "offset": Meaning("offset", "Position of the trade in its topic or file."),
+}
