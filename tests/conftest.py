@@ -3,6 +3,11 @@
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# The first example compiles the kernels; what an example costs is measured by the benchmarks, not here.
+settings.register_profile("dhpe", deadline=None, print_blob=True)
+settings.load_profile("dhpe")
 
 PROJECT = Path(__file__).resolve().parent.parent
 

@@ -32,3 +32,71 @@ def _book(feedback: Feedback) -> BookPressure:
         amplification_low=feedback.amplification_low,
         amplification_high=feedback.amplification_high,
     )
+
+
+def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_version: str) -> Pressure:
+    """The state of one underlying as it is published."""
+    reading = read(underlying)
+    parameters = underlying.parameters
+    machine = judge.machine
+    kyle = reading.kyle_lambda
+    default = reading.default
+    spot = reading.spot
+    landscape = underlying.refresh_landscape() if spot is not None else None
+    wind = decay_wind(reading, landscape, parameters)
+    return Pressure(
+        underlying=underlying.name,
+        ts_event_ns=int(underlying.market["ts_ns"]),
+        spot=spot,
+        spot_source=reading.spot_source,
+        forward=reading.forward,
+        contracts=int(underlying.market["live_contracts"]),
+        gamma_field=default.gamma_field,
+        vanna_field=default.vanna_field,
+        charm_field=default.charm_field,
+        hedge_pressure=default.hedge_pressure,
+        feedback_gain=default.feedback_gain,
+        amplification=default.amplification,
+        books=Books(**{name: _book(feedback) for name, feedback in reading.books.items()}),
+        gamma_usd_per_1pct=_times(default.gamma_field, PER_CENT),
+        gamma_usd_per_point=_times(default.gamma_field, None if spot is None else 1.0 / spot),
+        vanna_usd_per_vol_point=_times(default.vanna_field, VOL_POINT),
+        charm_usd_per_minute=_times(default.charm_field, 1.0 / MINUTES_PER_YEAR),
+        zero_dte_gamma_share=landscape.zero_dte_gamma_share if landscape else None,
+        kyle_lambda=kyle.value,
+        kyle_lambda_standard_error=kyle.standard_error,
+        kyle_lambda_samples=kyle.samples,
+        kyle_lambda_source=kyle.source,
+        impact_intensity=_times(kyle.value, spot),
+        amihud_illiquidity=underlying.amihud(),
+        spot_vol_beta=reading.beta.value if reading.beta else None,
+        spot_vol_beta_standard_error=reading.beta.standard_error if reading.beta else None,
+        feedback_gain_low=reading.band.feedback_gain_low,
+        feedback_gain_high=reading.band.feedback_gain_high,
+        amplification_low=reading.band.amplification_low,
+        amplification_high=reading.band.amplification_high,
+        interval_level=parameters.interval_level,
+        amplification_without_vanna=default.amplification_without_vanna,
+        skew_stickiness=parameters.skew_stickiness,
+        dealer_share=parameters.dealer_share,
+        gain_breach_share=judge.gain_breach_share,
+        decay_wind=wind.linear,
+        decay_wind_repriced=wind.repriced,
+        decay_wind_amplified=wind.amplified,
+        decay_wind_horizon_s=parameters.decay_wind_horizon_s,
+        gamma_flip=landscape.gamma_flip if landscape else None,
+        gamma_flips=list(landscape.gamma_flips) if landscape else [],
+        call_wall=landscape.call_wall if landscape else None,
+        put_wall=landscape.put_wall if landscape else None,
+        regime=machine.state,
+        regime_confidence=machine.confidence,
+        market_regime=machine.market_regime,
+        protocol=machine.protocol,
+        short_protocol=machine.short_protocol,
+        dealer_risk=reading.dealer_risk,
+        tau_floor_s=parameters.tau_floor_s,
+        panel_error=underlying.panel_error,
+        quality=reading.quality,
+        offsets=offsets,
+        engine_version=engine_version,
+    )

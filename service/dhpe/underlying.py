@@ -16,7 +16,7 @@ from dhpe.liquidity import KyleLambda, estimate
 from dhpe.numerics.order_book import LEVELS
 from dhpe.numerics.parity import fit_forwards
 from dhpe.numerics.revalue import PanelRules, fill_from_smile, revalue_dirty, weigh_expiries
-from dhpe.numerics.smile import fit_smiles
+from dhpe.numerics.smile import BetaRule, fit_smiles
 from dhpe.numerics.state import BOOKS, INSTRUMENT, LABEL, NS_PER_S
 from dhpe.numerics.ticks import CLOSE_BAR, DONE, INDEX_SPOT, PUBLISH, REFIT, VIX, VVIX, Rules, advance, refresh_fields
 from dhpe.numerics.underlying_ticks import TapeState
@@ -164,8 +164,10 @@ class Underlying:
         beta, beta_error = parameters.spot_vol_beta, parameters.spot_vol_beta_standard_error
         fit_smiles(
             state.contracts, contracts, state.expiries, expiries, spot, now_ns,
-            parameters.skew_stickiness, parameters.skew_stickiness_standard_error,
-            np.nan if beta is None else beta, np.nan if beta_error is None else beta_error,
+            BetaRule(
+                parameters.skew_stickiness, parameters.skew_stickiness_standard_error,
+                np.nan if beta is None else beta, np.nan if beta_error is None else beta_error,
+            ),
         )
         fill_from_smile(state, self._rules[1])
         weigh_expiries(BOOKS.index(parameters.default_book), state, self._rules[1])

@@ -70,15 +70,15 @@ def field_tau(settles_ns: int, ts_ns: int, tau_floor_ns: int) -> float:
 
 
 @kernel
-def unit_fields(
-    log_spot: float, contract: Any, rate: float, carry: float, tau: float
-) -> tuple[float, float, float]:
-    """(gamma S^2 M, vanna S M, charm S M) of one long contract; carry = rate - dividend yield."""
+def unit_fields(log_spot: float, contract: Any, expiry: Any, tau: float) -> tuple[float, float, float]:
+    """(gamma S^2 M, vanna S M, charm S M) of one long contract at log spot, tau years before its settlement."""
     vol = contract.vol
+    rate = expiry.rate
+    carry = expiry.carry
     deviation = vol * math.sqrt(tau)
-    d1 = (log_spot - contract.log_strike + (carry + 0.5 * vol * vol) * tau) / deviation
-    dividend_yield = rate - carry
-    value = math.exp(log_spot - dividend_yield * tau) * contract.multiplier
+    log_forward = log_spot + expiry.basis + carry * tau
+    d1 = (log_forward - contract.log_strike) / deviation + 0.5 * deviation
+    value = math.exp(log_forward - rate * tau) * contract.multiplier
     if -_DENSITY_CUT < d1 < _DENSITY_CUT:
         density = value * _INVERSE_SQRT_2PI * math.exp(-0.5 * d1 * d1)
     else:
@@ -87,6 +87,7 @@ def unit_fields(
     gamma = density / deviation
     vanna = -density * d2 / vol
     charm = -density * (2.0 * carry * tau - d2 * deviation) / (2.0 * tau * deviation)
+    dividend_yield = rate - carry
     if dividend_yield != 0.0:
         right = float(contract.right)
         charm += right * dividend_yield * value * 0.5 * math.erfc(-right * d1 * _INVERSE_SQRT_2)
@@ -107,7 +108,7 @@ def _fill_units(row: int, market: Any, contract: Any, expiry: Any, panel: PanelA
         tau = field_tau(contract.settles_ns, ts_ns, floor_ns)
         for node in range(panel.nodes.shape[0]):
             log_spot = market.panel_center + half_width * panel.nodes[node]
-            gamma, vanna, charm = unit_fields(log_spot, contract, expiry.rate, expiry.carry, tau)
+            gamma, vanna, charm = unit_fields(log_spot, contract, expiry, tau)
             units[GAMMA, instant, node] = gamma
             units[VANNA, instant, node] = vanna
             units[CHARM, instant, node] = charm
@@ -270,7 +271,7 @@ def _add_exactly(row: int, market: Any, contracts: Any, expiries: Any, floor_ns:
     contract = contracts[row]
     expiry = expiries[contract.expiry]
     tau = field_tau(contract.settles_ns, market.ts_ns, floor_ns)
-    gamma, vanna, charm = unit_fields(math.log(market.spot), contract, expiry.rate, expiry.carry, tau)
+    gamma, vanna, charm = unit_fields(math.log(market.spot), contract, expiry, tau)
     for book in range(contract.position.shape[0]):
         quantity = contract.position[book]
         market.fields[GAMMA, book] += quantity * gamma

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from dhpe.numerics.implied_vol import NO_TIME, SOLVED, invert
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.panel import PanelArrays, field_tau, put_on, take_off, unit_fields
+from dhpe.numerics.parity import forward_ratio
 from dhpe.numerics.smile import smile_vol
 from dhpe.numerics.state import NS_PER_YEAR, VOL_NONE, VOL_OWN_QUOTE, VOL_PAIR_QUOTE, VOL_SURFACE
 
@@ -64,7 +65,7 @@ def _quoted_vol(row: int, state: ContractState) -> tuple[float, int]:
     if tau <= 0.0:
         return math.nan, NO_TIME
     spot = contract.quote_spot if contract.quote_spot > 0.0 else state.market[0].spot
-    forward = spot * math.exp(expiry.carry * tau)
+    forward = spot * math.exp(expiry.basis + expiry.carry * tau)
     mid = 0.5 * (quote.bid + quote.ask)
     vol, reason = invert(mid, forward, contract.strike, tau, math.exp(-expiry.rate * tau), contract.right)
     return vol, reason
@@ -77,8 +78,7 @@ def _choose_vol(row: int, state: ContractState) -> tuple[float, int, int]:
     contract = contracts[row]
     expiry = state.expiries[contract.expiry]
     market = state.market[0]
-    tau = max(contract.settles_ns - market.ts_ns, 0) / NS_PER_YEAR
-    forward = market.spot * math.exp(expiry.carry * tau)
+    forward = market.spot * forward_ratio(expiry, market.ts_ns)
     wanted = -1 if contract.strike < forward else 1
     first = row if contract.right == wanted or contract.pair < 0 else contract.pair
     second = contracts[first].pair
@@ -164,5 +164,5 @@ def weigh_expiries(book: int, state: ContractState, rules: PanelRules) -> None:
             continue
         expiry = state.expiries[contract.expiry]
         tau = field_tau(contract.settles_ns, market.ts_ns, rules.tau_floor_ns)
-        _, vanna, _ = unit_fields(math.log(market.spot), contract, expiry.rate, expiry.carry, tau)
+        _, vanna, _ = unit_fields(math.log(market.spot), contract, expiry, tau)
         expiry.vanna_weight += abs(contract.position[book] * vanna)
