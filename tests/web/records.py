@@ -99,8 +99,8 @@ def pressure(
         decay_wind_horizon_s=3600.0,
         gamma_flip=spot * 1.008,
         gamma_flips=[spot * 1.008],
-        call_wall=5100.0,
-        put_wall=4900.0,
+        call_wall=50.0 * math.ceil(spot / 50 + 0.5),
+        put_wall=50.0 * math.floor(spot / 50 - 1.5),
         regime=regime,  # type: ignore[arg-type]
         regime_confidence=0.75,
         market_regime="transition",

@@ -1,7 +1,7 @@
 """Response models: what OpenAPI says of the answers.
 
 The answers themselves are encoded by msgspec from the published structs, so these models are made from the
-structs, never beside them: names, order and types cannot drift, and each field must have a description.
+structs, never beside them: names, order and types cannot drift, and each field must have a meaning and a unit.
 """
 
 from types import GenericAlias
@@ -10,7 +10,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 from pydantic import BaseModel, Field, create_model
 
-from dhpe.edge.api.descriptions import DESCRIPTIONS
+from dhpe.edge.glossary import MEANINGS, Meaning
 from dhpe.edge.view import HistoryPoint
 from dhpe.outputs import Alert, BookPressure, Books, Pressure, Quality
 
@@ -23,8 +23,22 @@ KEPT_WHEN_STALE: Final = frozenset(
 LEFT_OUT_OF_BOOKS: Final = frozenset({"gamma_field", "vanna_field", "charm_field", "hedge_pressure"})
 
 
+_OWN: Final = {
+    "age_s": Meaning("s", "Wall clock since the record was appended to the log; the feed's own lag is not in it."),
+    "simulated": Meaning(None, "True where the market behind the numbers is a simulation."),
+    "alerts": Meaning(None, "Alerts, newest first."),
+    "underlyings": Meaning(None, "All underlyings, by name."),
+    "columns": Meaning(None, "One array per number, all of one length, oldest first."),
+    "interval_ms": Meaning("ms", "Event time between two points."),
+    "stale_after_s": Meaning("s", "Age from which numbers are withheld."),
+}
+"""What only the API says."""
+
+
 def _described(name: str) -> Any:
-    return Field(description=DESCRIPTIONS[name])
+    meaning = _OWN.get(name) or MEANINGS[name]
+    unit = "" if meaning.unit is None else f" Unit: {meaning.unit}."
+    return Field(description=meaning.sentence + unit)
 
 
 def _model(name: str, documentation: str, fields: dict[str, Any]) -> type[BaseModel]:

@@ -6,13 +6,13 @@ const colour = (name) => getComputedStyle(document.documentElement).getPropertyV
 const FONT = "11px system-ui, sans-serif";
 const SEVERITY = { critical: "--fire", warning: "--hot", info: "--slate" };
 
-function span(element, height) {
-  return { width: Math.max(40, Math.floor(element.clientWidth)), height: height ?? Math.max(60, Math.floor(element.clientHeight)) };
+function span(element) {
+  return { width: Math.max(40, Math.floor(element.clientWidth)), height: Math.max(40, Math.floor(element.clientHeight)) };
 }
 
-function follow(plot, element, height) {
+function follow(plot, element) {
   new ResizeObserver(() => {
-    const size = span(element, height);
+    const size = span(element);
     if (size.width !== plot.width || size.height !== plot.height) plot.setSize(size);
   }).observe(element);
 }
@@ -69,7 +69,7 @@ export function amplificationChart(element, marks) {
     legend: { show: false },
     cursor: { drag: { x: false, y: false }, y: false, points: { size: 7 } },
     axes: [
-      { ...axis, space: 70, values: "{HH}:{mm}:{ss}" },
+      { ...axis, space: 70, size: 28, values: "{HH}:{mm}:{ss}" },
       { ...axis, size: 52, values: (_, ticks) => ticks.map((tick) => `${tick.toFixed(2)}×`) },
     ],
     series: [
@@ -92,9 +92,8 @@ export function amplificationChart(element, marks) {
 }
 
 export function sparkline(element, column) {
-  const height = 56;
   const plot = new uPlot({
-    ...span(element, height),
+    ...span(element),
     scales: { x: { time: false }, y: { range: (_, low, high) => {
       if (low === null) return [0, 1];
       const middle = (low + high) / 2, half = Math.max((high - low) / 2, 1e-3 * Math.abs(middle), 1e-12) * 1.15;
@@ -106,6 +105,6 @@ export function sparkline(element, column) {
     padding: [4, 0, 4, 0],
     series: [{}, { stroke: () => colour("--soft"), width: 1.6, points: { show: false } }],
   }, [[], []], element);
-  follow(plot, element, height);
+  follow(plot, element);
   return { draw: (columns) => plot.setData([columns.time_s, columns[column]]) };
 }

@@ -1,6 +1,6 @@
 // Numbers as people read them. A number that is not known is an em dash, never 0.
 export const UNKNOWN = "—";
-const SCALES = [[1e12, "tn"], [1e9, "bn"], [1e6, "m"], [1e3, "k"]];
+const SCALES = [[1e12, "tn"], [1e9, "bn"], [1e6, "mn"], [1e3, "k"]];
 
 const known = (value) => typeof value === "number" && Number.isFinite(value);
 const signed = (text) => text.replace(/^-/, "−");
@@ -29,6 +29,8 @@ export function money(value) {
   return `${signed(grouped(scaled, Math.max(0, 2 - size)))}${name && ` ${name}`}`;
 }
 
+// A price as its own size asks for: whole strikes without decimals.
+export const price = (value) => (known(value) && Number.isInteger(value) ? fixed(value, 0) : fixed(value, 2));
 export const percent = (value) => (known(value) ? `${fixed(100 * value, 0)} %` : UNKNOWN);
 export const words = (value) => (value ? value.replaceAll("_", " ") : UNKNOWN);
 

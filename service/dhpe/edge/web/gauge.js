@@ -32,8 +32,9 @@ export function gauge(element) {
     zone.style.opacity = "0.55";
   }
   for (const [gain, text] of LABELS) {
-    const [x, y] = point(gain, RADIUS + 14);
-    add(element, "text", { x: x.toFixed(1), y: (y + 4).toFixed(1) }, text);
+    const [x, y] = point(gain, RADIUS + 11);
+    const anchor = Math.abs(x - CENTRE[0]) < 20 ? "middle" : x < CENTRE[0] ? "end" : "start";
+    add(element, "text", { x: x.toFixed(1), y: (y + 3).toFixed(1) }, text).style.textAnchor = anchor;
   }
   const band = add(element, "path", { class: "interval" });
   const needle = add(element, "line", { class: "needle" });

@@ -1,5 +1,5 @@
 // Puts one status record into the page. Every number that is not known shows as a dash.
-import { UNKNOWN, clock, fixed, instant, interval, money, percent, significant, words } from "/web/format.js";
+import { UNKNOWN, clock, fixed, instant, interval, money, percent, price, significant, words } from "/web/format.js";
 
 const byId = (id) => document.getElementById(id);
 const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
@@ -72,13 +72,21 @@ function books(status) {
   }
 }
 
+const STORY = {
+  normal: "Moves are taken up and answered; the market breathes.",
+  bulldozer: "Spot falls, vol rises with it, and hedging pushes the same way.",
+  burnout: "Spot still falls but vol no longer follows: the push loses its force.",
+  phase_transition: "The force has turned; what bought protection now sells it.",
+};
+
 function regime(status, entered) {
   const now = REGIMES.indexOf(status.regime);
+  write(byId("story"), STORY[status.regime] ?? "Not known now.");
   for (const [index, item] of [...byId("path").children].entries()) {
     const at = entered.get(item.dataset.regime);
     item.toggleAttribute("aria-current", index === now);
     if (index === now) item.setAttribute("aria-current", "step");
-    item.dataset.visited = String(index < now && at !== undefined);
+    item.dataset.visited = String(index < now);
     write(item.querySelector("time"), at === undefined ? "" : clock(at));
   }
 }
@@ -86,30 +94,22 @@ function regime(status, entered) {
 function levels(status) {
   const strip = byId("levels");
   const { spot, call_wall: call, put_wall: put, gamma_flip: flip } = status;
-  const marks = [["put wall", put, "", "low"], ["flip", flip, "flip", "high"], ["call wall", call, "", "low"]]
-    .filter(([, value]) => value !== null && value !== undefined);
+  const marks = [["put wall", put], ["gamma flip", flip], ["call wall", call]].filter(([, value]) => typeof value === "number");
+  const text = marks.map(([name, value]) => `${name} ${price(value)}`);
+  strip.setAttribute("aria-label", `Levels around spot: ${text.join(", ") || "none known"}`);
   strip.replaceChildren();
-  const label = (text, left, side) => {
-    const element = document.createElement("span");
-    element.className = side;
-    element.style.left = left;
-    element.textContent = text;
+  const add = (kind, name, left, content = "") => {
+    const element = Object.assign(document.createElement(kind), { className: name.replace(" ", "-"), textContent: content });
+    if (left) element.style.left = left;
     strip.append(element);
   };
-  const words_ = marks.map(([name, value]) => `${name} ${significant(value, 6)}`).join(", ") || "none known";
-  strip.setAttribute("aria-label", `Levels around spot: ${words_}`);
-  if (spot === null || marks.length === 0) { label("no wall or flip known", "0", "none"); return; }
-  const reach = 1.3 * Math.max(...marks.map(([, value]) => Math.abs(value - spot)), 1e-9 * spot);
-  const place = (value) => `${(50 + 50 * (value - spot) / reach).toFixed(2)}%`;
-  for (const [name, value, kind, side] of marks) {
-    const mark = strip.appendChild(document.createElement("i"));
-    mark.className = kind;
-    mark.style.left = place(value);
-    label(`${name} ${significant(value, 6)}`, place(value), side);
+  if (spot === null || marks.length === 0) { add("span", "none", "", "No wall or flip is known."); return; }
+  const reach = 1.15 * Math.max(...marks.map(([, value]) => Math.abs(value - spot)), 1e-9 * spot);
+  for (const [index, [name, value]] of marks.entries()) {
+    add("i", name, `${(50 + 50 * (value - spot) / reach).toFixed(2)}%`);
+    add("span", name, "", text[index]);
   }
-  const here = strip.appendChild(document.createElement("i"));
-  here.className = "spot";
-  here.style.left = "50%";
+  add("i", "spot", "50%");
 }
 
 function quality(status) {
