@@ -270,7 +270,7 @@ def fit_quality(
     ts_ns: int,
     out: NDArray[np.float64],
 ) -> None:
-    """Write (quotes, RMSE in vol, share inside bid/ask) of each expiry over its quoted wings into ``out`` (expiries, 3).
+    """Write (quotes, RMSE in vol, share inside bid/ask) of each expiry into ``out`` (expiries, 3).
 
     Every quoted out-of-the-money strike counts once and alike; without a fit both measures are NaN.
     """
