@@ -46,5 +46,7 @@ def simulate_with_truth(settings: SimulationSettings, start_ns: int) -> Iterator
             for _ in range(steps - (offset == 0)):
                 market.step()
         chunk = merged([market.recorder.take() for market in markets], offset)
+        if settings.publishes_side:
+            chunk.batch.events["side"] = chunk.sides
         offset += len(chunk.batch.events)
         yield Simulated(chunk.batch, chunk.sides, tuple(market.truth() for market in markets))

@@ -134,7 +134,7 @@ class Market:
         record.depth(now + 2 * _MS, self._name, self._book.levels())
         self._indices.publish(self.recorder, now + 3 * _MS)
         self._indices.publish_sectors(self.recorder, now + 3 * _MS)
-        self._options.quote_all(self._option_state(), self._rng)
+        self._options.quote_all(self._option_state(now), self._rng)
         record.clock(now + STEP_NS - 1)
         self._now_ns += STEP_NS
 
@@ -144,7 +144,7 @@ class Market:
         self._steps += 1
         self._play(start)
         flow_usd, log_return = self._move()
-        self._options.trade(self._option_state(), self._rng)
+        self._options.trade(self._option_state(start), self._rng)
         self._print_trades(start, flow_usd)
         self._print_book(start + 22 * _MS)
         self._renew_book(start)
@@ -240,13 +240,10 @@ class Market:
         vix = chains.vix(tau, self._atm_vols) + self._panic
         self._indices.step(log_return, vix, phase, STEP_S, self._rng)
 
-    def _option_state(self, now_ns: int | None = None) -> OptionState:
+    def _option_state(self, now_ns: int) -> OptionState:
         now = self._conditions
         busy = 1.0 + (_BUSY - 1.0) * min(abs(self._speed) / _BUSY_SPEED, 1.0)
-        return OptionState(
-            self._now_ns if now_ns is None else now_ns,
-            self._book.mid, self._atm_vols, now.option_spread, now.put_buying, busy,
-        )  # fmt: skip
+        return OptionState(now_ns, self._book.mid, self._atm_vols, now.option_spread, now.put_buying, busy)
 
     def truth(self) -> Truth:
         """What is really so now."""

@@ -9,7 +9,7 @@ from dhpe.columns import BUY, OPTION_QUOTE, OPTION_TRADE, SELL
 from dhpe.numerics.black import price
 from dhpe.simulate.chain import NS_PER_YEAR, Chain, Floats, contract_vols
 from dhpe.simulate.records import Recorder
-from dhpe.simulate.scenario import STEP_S
+from dhpe.simulate.scenario import STEP_MS, STEP_S
 
 _FINE_TICK: Final = 0.05  # below 3.00, as SPX options are quoted
 _COARSE_TICK: Final = 0.10
@@ -55,7 +55,7 @@ class OptionMarket:
 
     def _attention(self, state: OptionState) -> Floats:
         """Share of the market's activity in each contract; 0 in the settled ones."""
-        alive = (self._chain.settles_ns > state.now_ns)[self._chain.expiry]
+        alive = (self._chain.settles_ns >= state.now_ns + STEP_MS * _NS_PER_MS)[self._chain.expiry]
         weight = (np.exp(-np.abs(self._chain.strike / state.spot - 1.0) / 0.02) + 0.15) * alive
         return weight / max(float(weight.sum()), 1e-9)
 
