@@ -8,7 +8,8 @@ from aiokafka import AIOKafkaProducer
 
 from dhpe.edge.kafka import KafkaLog
 from dhpe.edge.log import CommitFailed, Fenced, LogUnavailable, OutRecord, RecordsLost
-from dhpe.edge.topics import TopicNames, check_topics, create_topics
+from dhpe.edge.topic_names import TopicNames
+from dhpe.edge.topics import check_topics, create_topics
 from dhpe.settings import Settings
 from log_contract import LogContract, LogRoom, read_all, values
 

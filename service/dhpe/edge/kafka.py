@@ -78,6 +78,8 @@ class KafkaLog:
         """Leave the group and close all."""
         consumer, self._consumer = self._consumer, None
         producer, self._producer = self._producer, None
+        if self._listener is not None:
+            await self._listener.leave()
         for client in (producer, consumer):
             if client is not None:
                 await client.stop()
@@ -130,6 +132,7 @@ class KafkaLog:
         consumer.assign([TopicPartition(*place) for place in positions])
         for place, offset in positions.items():
             consumer.seek(TopicPartition(*place), offset)
+        await asyncio.sleep(0)  # a background task of the library that is stopped before it began cancels us instead
         return KafkaReader(consumer, positions, self.settings)
 
     async def join(self, topics: Sequence[str], assigned: OnPartitions, revoked: OnPartitions) -> None:
@@ -164,17 +167,26 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # the library
         self._topic = topic
         self._assigned = assigned
         self._revoked = revoked
+        self._ours: frozenset[int] = frozenset()
         self.fault: str | None = None
 
     async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
-        await self._tell(self._revoked, revoked)
+        del revoked  # a rebalance takes everything back
+        await self.leave()
 
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
-        await self._tell(self._assigned, assigned)
+        self._ours = frozenset(place.partition for place in assigned if place.topic == self._topic)
+        await self._tell(self._assigned, self._ours)
 
-    async def _tell(self, callback: OnPartitions, places: Iterable[TopicPartition]) -> None:
+    async def leave(self) -> None:
+        """Nothing is ours any more; closing the consumer does not tell this."""
+        numbers, self._ours = self._ours, frozenset()
+        if numbers:
+            await self._tell(self._revoked, numbers)
+
+    async def _tell(self, callback: OnPartitions, numbers: frozenset[int]) -> None:
         try:
-            await callback(frozenset(place.partition for place in places if place.topic == self._topic))
+            await callback(numbers)
         except Exception as error:  # the worker reads the fault and ends the process
             self.fault = f"a change of the assigned partitions failed: {error!r}"
             raise

@@ -6,7 +6,7 @@ when they are made, because partition n of the inputs writes to partition n of t
 """
 
 from collections.abc import Mapping
-from typing import Any, Final, NamedTuple, Self
+from typing import Any, Final, NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
@@ -14,6 +14,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from dhpe.edge.kafka_clients import DEAD_LETTER_ROOM, connect, connection, unavailable
 from dhpe.edge.log import LogError
+from dhpe.edge.topic_names import TopicNames
 from dhpe.settings import Settings, variable
 
 MESSAGE_BYTES: Final = 1_048_576
@@ -21,26 +22,6 @@ MESSAGE_BYTES: Final = 1_048_576
 BATCH_ROOM: Final = 4_096
 """What a record batch adds around the largest message."""
 STATE_BYTES_MAX: Final = 4 << 30
-
-
-class TopicNames(NamedTuple):
-    """The names with the prefix, and what the embedded log keeps too."""
-
-    chain: str
-    ticks: str
-    pressure: str
-    alerts: str
-    journal: str
-    chain_dead: str
-    ticks_dead: str
-    state: str
-    manifest: str
-
-    @classmethod
-    def of(cls, settings: Settings) -> Self:
-        """The names under the operator's ``topic_prefix``."""
-        plain = ("chain", "ticks", "pressure", "alerts", "journal", "chain.dlt", "ticks.dlt", "state", "manifest")
-        return cls(*(settings.topic_prefix + name for name in plain))
 
 
 class Topic(NamedTuple):

@@ -118,6 +118,9 @@ class TakingTurns:
 
 async def _discard(producer: AIOKafkaProducer) -> None:
     manager: Any = producer._txn_manager  # noqa: SLF001 - there is no public way to ask for an open transaction
+    ended = manager.wait_for_transaction_end()
+    if ended is not None and ended.done() and not ended.cancelled():
+        ended.exception()  # the commit has raised it already; unread, asyncio would report it once more
     with suppress(KafkaError, TimeoutError, AssertionError):
         if manager.state in (TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR):
             async with asyncio.timeout(STOP_TIMEOUT_S):

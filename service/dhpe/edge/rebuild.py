@@ -1,0 +1,92 @@
+"""A restart: the state is made anew from the log, in the order that the journal tells, and says nothing."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+
+from dhpe.edge.journal import JournalEntry, Leg, Positions, decode_entry, legs
+from dhpe.edge.log import Log, LogRecord, Place, Reader
+from dhpe.edge.steps import Stepper
+from dhpe.edge.topic_names import TopicNames
+
+WAIT_S = 0.2
+
+
+class Rebuild:
+    """Reads one partition's inputs and journal again. ``progressed`` is called after every batch."""
+
+    def __init__(
+        self, log: Log, names: TopicNames, partition: int, records_max: int, progressed: Callable[[], None]
+    ) -> None:
+        self._log = log
+        self._names = names
+        self._partition = partition
+        self._records_max = records_max
+        self._progressed = progressed
+
+    async def run(self, stepper: Stepper, begin: Positions, committed: Positions) -> None:
+        """Bring ``stepper`` from ``begin`` to ``committed``; its outputs are thrown away.
+
+        Raises:
+            RecordsLost: records between the two were deleted meanwhile.
+            LogUnavailable: the log does not answer.
+        """
+        chain = _Source(await self._reader(self._names.chain, begin.chain), self._place(self._names.chain))
+        ticks = _Source(await self._reader(self._names.ticks, begin.ticks), self._place(self._names.ticks))
+        try:
+            async for leg in legs(self._journal(stepper), begin, committed):
+                await self._apply(stepper, leg, chain if leg.of_chain else ticks)
+        finally:
+            await chain.close()
+            await ticks.close()
+
+    async def _apply(self, stepper: Stepper, leg: Leg, source: "_Source") -> None:
+        while source.position < leg.end:
+            records = await source.take(leg.end, self._records_max)
+            if records:
+                chain, ticks = (records, []) if leg.of_chain else ([], records)
+                await asyncio.to_thread(stepper.apply, chain, ticks)
+            self._progressed()
+
+    async def _journal(self, stepper: Stepper) -> AsyncIterator[JournalEntry]:
+        place = self._place(self._names.journal)
+        begin, end = await self._log.span(place)
+        reader = await self._log.reader({place: begin})
+        try:
+            while reader.position(place) < end:
+                for record in await reader.fetch(self._records_max, WAIT_S):
+                    entry = decode_entry(record.value or b"")
+                    stepper.degraded = stepper.degraded or entry.lost
+                    yield entry
+        finally:
+            await reader.close()
+
+    async def _reader(self, topic: str, offset: int) -> Reader:
+        return await self._log.reader({self._place(topic): offset})
+
+    def _place(self, topic: str) -> Place:
+        return (topic, self._partition)
+
+
+class _Source:
+    """One input topic, read in stretches: what was fetched beyond a stretch waits for the next."""
+
+    def __init__(self, reader: Reader, place: Place) -> None:
+        self._reader = reader
+        self._place = place
+        self._waiting: list[LogRecord] = []
+
+    @property
+    def position(self) -> int:
+        """Everything before this offset was taken."""
+        return self._waiting[0].offset if self._waiting else self._reader.position(self._place)
+
+    async def take(self, end: int, records_max: int) -> list[LogRecord]:
+        """The next records before ``end``; none where the log has only markers there."""
+        if not self._waiting:
+            self._waiting = await self._reader.fetch(records_max, WAIT_S)
+        taken = [record for record in self._waiting if record.offset < end]
+        self._waiting = self._waiting[len(taken) :]
+        return taken
+
+    async def close(self) -> None:
+        await self._reader.close()

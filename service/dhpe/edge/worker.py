@@ -1,0 +1,253 @@
+"""The work on one partition: take over, restore, then batch in, step, one commit; again and again.
+
+A worker object outlives a rebalance: when its partition comes back and nobody has committed meanwhile, its state is
+still good. After an error in a commit the same outputs are committed again, or are found to be in the log already:
+the committed offsets tell which.
+"""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple
+
+import structlog
+
+from dhpe.edge.journal import JournalEntry, Positions, encode_entry
+from dhpe.edge.log import CommitFailed, Fenced, Log, LogUnavailable, OutRecord, PartitionLog, RecordsLost, Span
+from dhpe.edge.metrics import Metrics
+from dhpe.edge.rebuild import Rebuild
+from dhpe.edge.steps import Outcome, Stepper
+from dhpe.edge.topic_names import TopicNames
+from dhpe.settings import Settings, variable
+
+PAUSE_S: Final = 0.2
+PAUSE_MAX_S: Final = 5.0
+ORIGIN: Final = Positions(0, 0)
+
+Phase = Literal["waiting", "restoring", "live"]
+
+
+class Step(NamedTuple):
+    """An applied step that is not known to be committed."""
+
+    outcome: Outcome
+    records: list[OutRecord]
+    positions: Positions
+    newest_append_ms: int
+
+
+class PartitionWorker:
+    """One partition number, owned through ``log.own``."""
+
+    def __init__(self, log: Log, settings: Settings, metrics: Metrics, partition: int, partitions: int) -> None:
+        self._log = log
+        self._settings = settings
+        self._metrics = metrics
+        self._names = TopicNames.of(settings)
+        self._partitions = partitions
+        self._owned: PartitionLog = log.own(partition)
+        self._stepper: Stepper | None = None
+        self._applied = ORIGIN
+        self._pending: Step | None = None
+        self._loss_untold = False
+        self._newest_append_ms: int | None = None
+        self._stopping = False
+        self._stepping = False
+        self._task: asyncio.Task[None] | None = None
+        self._log_line = structlog.get_logger("dhpe.worker").bind(partition=partition)
+        self.partition = partition
+        self.phase: Phase = "waiting"
+        self.progressed_s = time.monotonic()
+
+    # what the supervisor asks
+
+    def start(self) -> asyncio.Task[None]:
+        """Begin, or begin again after ``stop``."""
+        self._stopping = False
+        self.progressed_s = time.monotonic()
+        self._task = asyncio.create_task(self.run(), name=f"partition {self.partition}")
+        return self._task
+
+    async def stop(self, timeout_s: float) -> None:
+        """Let the step under way finish, its commit included, for at most ``timeout_s``; then stop."""
+        self._stopping = True
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if not self._stepping:
+            task.cancel()  # it waits for records or the log: nothing is half done
+        _, late = await asyncio.wait([task], timeout=timeout_s)
+        for one in late:
+            one.cancel()
+            await asyncio.wait([one], timeout=timeout_s)
+
+    def lag(self) -> tuple[int, float]:
+        """How far behind the inputs' ends: records, and seconds since the newest applied record was appended."""
+        if self.phase != "live":
+            return 0, 0.0
+        records = self._owned.lag(self._names.chain) + self._owned.lag(self._names.ticks)
+        if records == 0 or self._newest_append_ms is None:
+            return records, 0.0
+        return records, max(0.0, time.time() - self._newest_append_ms / 1000.0)
+
+    # the work
+
+    async def run(self) -> None:
+        """Work until ``stop``, or until the partition is another's.
+
+        Raises:
+            LogError: it cannot go on: records are lost, or another process has the log.
+        """
+        pause_s = PAUSE_S
+        try:
+            while not self._stopping:
+                try:
+                    await self._take_over()
+                    pause_s = PAUSE_S
+                    await self._work()
+                except (Fenced, CommitFailed, LogUnavailable) as error:
+                    self._note(error)
+                    if not await self._owned.assigned():
+                        return
+                    await asyncio.sleep(pause_s)
+                    pause_s = min(2 * pause_s, PAUSE_MAX_S)
+        except asyncio.CancelledError:
+            if not self._stopping:
+                raise
+        finally:
+            self.phase = "waiting"
+            if self._stepping:  # cancelled inside a step: nobody knows what the state is
+                self._stepper = self._pending = None
+                self._stepping = False
+            await self._owned.close()
+
+    def _note(self, error: Exception) -> None:
+        self.phase = "waiting"
+        self._log_line.warning("starts again", reason=str(error))
+        if isinstance(error, Fenced):
+            self._metrics.fenced()
+        elif isinstance(error, CommitFailed):
+            self._metrics.transaction_aborted()
+
+    async def _take_over(self) -> None:
+        """Fence, read the committed offsets, and bring the state to them."""
+        self.phase = "restoring"
+        committed = await self._owned.fence()
+        begin, start = await self._start_of(committed)
+        if self._stepper is not None and self._pending is not None and start == self._pending.positions:
+            self._done(self._pending)  # the commit whose answer was lost is in the log
+        elif self._stepper is None or start != self._applied:
+            self._stepper = self._pending = None
+            self._stepper = await self._restore(begin, start)
+            self._applied = start
+        await self._owned.seek({self._names.chain: self._applied.chain, self._names.ticks: self._applied.ticks})
+        if self._pending is not None:
+            await self._commit(self._pending)
+            await self._owned.seek({self._names.chain: self._applied.chain, self._names.ticks: self._applied.ticks})
+
+    async def _start_of(self, committed: dict[str, int]) -> tuple[Positions, Positions]:
+        """What the inputs still hold, and where this owner begins."""
+        spans = [await self._log.span((topic, self.partition)) for topic in (self._names.chain, self._names.ticks)]
+        begin = Positions(spans[0].begin, spans[1].begin)
+        chain, ticks = (
+            self._checked(topic, committed.get(topic), span)
+            for topic, span in zip((self._names.chain, self._names.ticks), spans, strict=True)
+        )
+        return begin, Positions(chain, ticks)
+
+    def _checked(self, topic: str, committed: int | None, span: Span) -> int:
+        if committed is None:
+            return span.begin  # a new group begins with the oldest record that there is
+        if span.begin <= committed <= span.end:
+            return committed
+        missing = (
+            f"offsets {committed} to {span.begin - 1} were deleted before they were read"
+            if committed < span.begin
+            else f"offset {committed} was committed but the topic ends at {span.end}: it was made anew"
+        )
+        if self._settings.on_data_loss == "stop":
+            raise RecordsLost(
+                f"topic {topic}, partition {self.partition}: {missing}; "
+                f"to go on from offset {span.begin} with outputs marked degraded, "
+                f"set {variable('on_data_loss')}=earliest"
+            )
+        self._log_line.error("goes on after a loss of records", topic=topic, missing=missing)
+        self._loss_untold = True
+        return span.begin
+
+    async def _restore(self, begin: Positions, start: Positions) -> Stepper:
+        started_s = time.monotonic()
+        stepper = Stepper(self._settings, self._names, self.partition, self._partitions)
+        rebuild = Rebuild(self._log, self._names, self.partition, self._settings.step_records_max, self._progress)
+        await rebuild.run(stepper, begin, start)
+        stepper.degraded = stepper.degraded or self._loss_untold
+        seconds = time.monotonic() - started_s
+        self._metrics.restored(self.partition, seconds)
+        self._log_line.info("restored", chain=start.chain, ticks=start.ticks, seconds=round(seconds, 3))
+        return stepper
+
+    async def _work(self) -> None:
+        place = (self._names.chain, self.partition)
+        end = (await self._log.span(place)).end
+        while not self._stopping and self._owned.position(self._names.chain) < end:
+            # contracts first: a tick that knows none would be refused
+            await self._step((self._names.chain,))
+        self.phase = "live"
+        while not self._stopping:
+            await self._step((self._names.chain, self._names.ticks))
+
+    async def _step(self, topics: Sequence[str]) -> None:
+        settings = self._settings
+        records = await self._owned.fetch(topics, settings.step_records_max, settings.step_wait_ms / 1000.0)
+        if not records:
+            if self._owned.lag(self._names.chain) + self._owned.lag(self._names.ticks) == 0 or self.phase != "live":
+                self._progress()
+            return
+        stepper = self._stepper
+        assert stepper is not None  # noqa: S101 - _take_over has made one
+        self._stepping = True
+        chain = [record for record in records if record.topic == self._names.chain]
+        ticks = [record for record in records if record.topic == self._names.ticks]
+        outcome = await asyncio.to_thread(stepper.apply, chain, ticks)
+        positions = Positions(self._owned.position(self._names.chain), self._owned.position(self._names.ticks))
+        outputs = [*outcome.records, *self._journal(stepper, positions, applied=bool(chain))]
+        self._pending = Step(outcome, outputs, positions, max(record.append_time_ms for record in records))
+        await self._commit(self._pending)
+        self._stepping = False
+
+    def _journal(self, stepper: Stepper, positions: Positions, *, applied: bool) -> list[OutRecord]:
+        if not applied and not self._loss_untold:
+            return []
+        entry = JournalEntry(
+            self._applied.chain, positions.chain, self._applied.ticks, stepper.settings_digest, self._loss_untold
+        )
+        return [OutRecord(self._names.journal, None, encode_entry(entry))]
+
+    async def _commit(self, step: Step) -> None:
+        offsets = {self._names.chain: step.positions.chain, self._names.ticks: step.positions.ticks}
+        started_s = time.monotonic()
+        try:
+            await self._owned.commit(step.records, offsets)
+        except (Fenced, CommitFailed):
+            self._stepping = False  # the state is whole, and the step waits in _pending
+            raise
+        self._metrics.transaction_done(time.monotonic() - started_s)
+        self._done(step)
+
+    def _done(self, step: Step) -> None:
+        self._applied = step.positions
+        self._pending = None
+        self._loss_untold = False
+        self._newest_append_ms = step.newest_append_ms
+        self._progress()
+        outcome = step.outcome
+        self._metrics.step_done(outcome.chain_applied, outcome.ticks_applied, outcome.seconds)
+        self._metrics.rejected(outcome.rejected)
+        self._metrics.flagged(outcome.flags)
+        self._metrics.published(outcome.outputs)
+        age_s = max(0.0, time.time() - step.newest_append_ms / 1000.0)
+        for label, topic in (("chain", self._names.chain), ("ticks", self._names.ticks)):
+            self._metrics.lag(label, self.partition, self._owned.lag(topic), age_s)
+
+    def _progress(self) -> None:
+        self.progressed_s = time.monotonic()
