@@ -60,54 +60,88 @@ class ModelSettings(BaseSettings):
 
     pressure_interval_ms: int = Field(_MODEL.pressure_interval_ms, ge=0, description="event-time grid; 0 = every tick")
     revalue_interval_ms: int = Field(_MODEL.revalue_interval_ms, ge=0, description="grid on which quotes are revalued")
-    surface_interval_s: Positive = _MODEL.surface_interval_s
-    landscape_interval_s: Positive = _MODEL.landscape_interval_s
-    bar_s: Positive = _MODEL.bar_s
+    surface_interval_s: Positive = Field(
+        _MODEL.surface_interval_s, description="grid on which the surface is fitted anew"
+    )
+    landscape_interval_s: Positive = Field(
+        _MODEL.landscape_interval_s, description="grid on which flips and walls are computed anew"
+    )
+    bar_s: Positive = Field(_MODEL.bar_s, description="length of the regime's bars")
     future_limit_ms: int = Field(_MODEL.future_limit_ms, ge=0, description="event time may lead the append time so far")
-    spot_max_age_s: Positive = _MODEL.spot_max_age_s
+    spot_max_age_s: Positive = Field(_MODEL.spot_max_age_s, description="an older spot is null")
 
-    panel_nodes: int = Field(_MODEL.panel_nodes, ge=3, le=64)
-    panel_half_width_log: Positive = _MODEL.panel_half_width_log
-    panel_window_s: Positive = _MODEL.panel_window_s
-    panel_rebuild_events: Count = _MODEL.panel_rebuild_events
-    hot_tau_s: NotNegative = _MODEL.hot_tau_s
-    hot_width_deviations: NotNegative = _MODEL.hot_width_deviations
-    tau_floor_s: Positive = _MODEL.tau_floor_s
+    panel_nodes: int = Field(_MODEL.panel_nodes, ge=3, le=64, description="Chebyshev nodes in log spot")
+    panel_half_width_log: Positive = Field(
+        _MODEL.panel_half_width_log, description="half width of the panel in log spot"
+    )
+    panel_window_s: Positive = Field(_MODEL.panel_window_s, description="time between the panel's two instants")
+    panel_rebuild_events: Count = Field(
+        _MODEL.panel_rebuild_events, description="option events until a rebuild removes round-off"
+    )
+    hot_tau_s: NotNegative = Field(_MODEL.hot_tau_s, description="below it a contract near the spot is summed exactly")
+    hot_width_deviations: NotNegative = Field(
+        _MODEL.hot_width_deviations, description="what near means, in standard deviations"
+    )
+    tau_floor_s: Positive = Field(_MODEL.tau_floor_s, description="least time to settlement in the fields")
 
     default_book: Literal["naive", "flow", "weighted"] = Field("weighted", description="of the headline numbers")
     dealer_share: Share = Field(_MODEL.dealer_share, description="share of open interest that is hedged")
-    gamma_weight: Finite = _MODEL.gamma_weight
-    vanna_weight: Finite = _MODEL.vanna_weight
-    charm_weight: Finite = _MODEL.charm_weight
+    gamma_weight: Finite = Field(_MODEL.gamma_weight, description="weight of gamma in the hedge pressure")
+    vanna_weight: Finite = Field(_MODEL.vanna_weight, description="weight of vanna in the hedge pressure")
+    charm_weight: Finite = Field(_MODEL.charm_weight, description="weight of charm in the decay wind")
     skew_stickiness: Finite = Field(_MODEL.skew_stickiness, description="1 = sticky strike, 0 = sticky delta")
-    skew_stickiness_standard_error: NotNegative = _MODEL.skew_stickiness_standard_error
+    skew_stickiness_standard_error: NotNegative = Field(
+        _MODEL.skew_stickiness_standard_error, description="of skew_stickiness"
+    )
     spot_vol_beta: Finite | None = Field(_MODEL.spot_vol_beta, description="one value for all expiries")
-    spot_vol_beta_standard_error: NotNegative | None = _MODEL.spot_vol_beta_standard_error
-    interval_level: float = Field(_MODEL.interval_level, gt=0, lt=1)
-    gain_implausible: Positive = _MODEL.gain_implausible
-    decay_wind_horizon_s: Positive = _MODEL.decay_wind_horizon_s
+    spot_vol_beta_standard_error: NotNegative | None = Field(
+        _MODEL.spot_vol_beta_standard_error, description="of spot_vol_beta"
+    )
+    interval_level: float = Field(_MODEL.interval_level, gt=0, lt=1, description="probability of the intervals")
+    gain_implausible: Positive = Field(
+        _MODEL.gain_implausible, description="a larger gain on a never anchored book is degraded"
+    )
+    decay_wind_horizon_s: Positive = Field(_MODEL.decay_wind_horizon_s, description="cut at the next settlement")
     rate: Finite = Field(_MODEL.rate, description="per year, continuous, where no rates record speaks")
     dividend_yield: Finite = Field(_MODEL.dividend_yield, description="per year, continuous, where no record speaks")
     flow_anchor: Literal["carry", "naive"] = Field("carry", description="what open interest does to the flow books")
 
-    liquidity_bar_s: Positive = _MODEL.liquidity_bar_s
-    liquidity_half_life_s: Positive = _MODEL.liquidity_half_life_s
-    liquidity_bars_max: Count = _MODEL.liquidity_bars_max
-    liquidity_samples_min: Positive = _MODEL.liquidity_samples_min
+    liquidity_bar_s: Positive = Field(_MODEL.liquidity_bar_s, description="length of the bars of the impact regression")
+    liquidity_half_life_s: Positive = Field(
+        _MODEL.liquidity_half_life_s, description="weights of those bars halve in it"
+    )
+    liquidity_bars_max: Count = Field(_MODEL.liquidity_bars_max, description="bars that are kept")
+    liquidity_samples_min: Positive = Field(
+        _MODEL.liquidity_samples_min, description="effective bars before the regression counts"
+    )
     kyle_lambda: NotNegative | None = Field(_MODEL.kyle_lambda, description="per USD; instead of the estimate")
-    kyle_lambda_standard_error: NotNegative | None = _MODEL.kyle_lambda_standard_error
+    kyle_lambda_standard_error: NotNegative | None = Field(
+        _MODEL.kyle_lambda_standard_error, description="of kyle_lambda"
+    )
     flow_coverage: float = Field(_MODEL.flow_coverage, gt=0, le=1, description="this venue's share of hedging volume")
 
-    lee_ready_probability: Probability = _MODEL.lee_ready_probability
-    tick_probability: Probability = _MODEL.tick_probability
-    multi_leg_probability: Probability = _MODEL.multi_leg_probability
+    lee_ready_probability: Probability = Field(_MODEL.lee_ready_probability, description="that the quote rule is right")
+    tick_probability: Probability = Field(_MODEL.tick_probability, description="that the tick rule is right")
+    multi_leg_probability: Probability = Field(
+        _MODEL.multi_leg_probability, description="that the side of one leg of a package is right"
+    )
 
-    regime_window_bars: int = Field(_MODEL.regime_window_bars, ge=2)
-    regime_correlation: float = Field(_MODEL.regime_correlation, ge=-1, le=1)
-    regime_vol_change_points: Finite = _MODEL.regime_vol_change_points
-    regime_kinematics_span_bars: Count = _MODEL.regime_kinematics_span_bars
-    regime_dwell_s: NotNegative = _MODEL.regime_dwell_s
-    market_regime_dwell_s: NotNegative = _MODEL.market_regime_dwell_s
+    regime_window_bars: int = Field(
+        _MODEL.regime_window_bars, ge=2, description="window of correlation, lows and highs"
+    )
+    regime_correlation: float = Field(
+        _MODEL.regime_correlation, ge=-1, le=1, description="spot and vol below it move as one"
+    )
+    regime_vol_change_points: Finite = Field(
+        _MODEL.regime_vol_change_points, description="vol change that accelerates, in vol points"
+    )
+    regime_kinematics_span_bars: Count = Field(
+        _MODEL.regime_kinematics_span_bars, description="span of velocity and acceleration"
+    )
+    regime_dwell_s: NotNegative = Field(_MODEL.regime_dwell_s, description="least time in a regime")
+    market_regime_dwell_s: NotNegative = Field(
+        _MODEL.market_regime_dwell_s, description="least time in a market regime"
+    )
 
     def parameters(self) -> Parameters:
         """Return the part of the settings that the engine sees."""
@@ -122,9 +156,9 @@ class Settings(ModelSettings):
     embedded_log_path: Path = Field(Path("dhpe-log.sqlite"), description="file of the embedded log")
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="stands before every topic's name")
     topic_partitions: int = Field(12, ge=1, le=10_000, description="fixed when the topics are created")
-    topic_replication_factor: Count = 1
+    topic_replication_factor: Count = Field(1, description="fixed when the topics are created")
     inputs_retention_s: Positive = Field(7 * 86_400.0, description="topics chain, ticks, journal and dead letters")
-    alerts_retention_s: Positive = 30 * 86_400.0
+    alerts_retention_s: Positive = Field(30 * 86_400.0, description="topic alerts")
     message_bytes_max: int = Field(1_048_576, ge=1_024, le=64 << 20, description="a longer input is a dead letter")
     message_records_max: Count = Field(100_000, description="records of one array or column message")
     on_data_loss: Literal["stop", "earliest"] = Field("stop", description="when the log has lost what was not yet read")
@@ -132,24 +166,34 @@ class Settings(ModelSettings):
     # Kafka
     kafka_group: str = Field("dhpe", pattern=r"^[A-Za-z0-9._-]{1,200}$", description="also in transactional ids")
     kafka_group_instance_id: str | None = Field(None, description="static membership, such as a StatefulSet's ordinal")
-    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
-    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
-    kafka_sasl_username: str | None = None
-    kafka_sasl_password: SecretStr | None = None
-    kafka_ssl_ca_file: Path | None = None
-    kafka_ssl_certificate_file: Path | None = None
-    kafka_ssl_key_file: Path | None = None
-    kafka_ssl_key_password: SecretStr | None = None
+    kafka_security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="how the brokers are spoken to"
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="with a SASL protocol"
+    )
+    kafka_sasl_username: str | None = Field(None, description="with a SASL protocol")
+    kafka_sasl_password: SecretStr | None = Field(None, description="with a SASL protocol")
+    kafka_ssl_ca_file: Path | None = Field(
+        None, description="certificate authority of the brokers; unset = the system's"
+    )
+    kafka_ssl_certificate_file: Path | None = Field(None, description="our certificate")
+    kafka_ssl_key_file: Path | None = Field(None, description="key of our certificate")
+    kafka_ssl_key_password: SecretStr | None = Field(None, description="where the key is encrypted")
     kafka_connect_timeout_s: Positive = Field(10.0, description="until an unreachable broker is reported")
-    kafka_request_timeout_s: Positive = 30.0
-    kafka_session_timeout_s: Positive = 45.0
-    kafka_heartbeat_interval_s: Positive = 3.0
-    kafka_poll_interval_max_s: Positive = 300.0
+    kafka_request_timeout_s: Positive = Field(30.0, description="of one request")
+    kafka_session_timeout_s: Positive = Field(45.0, description="a silent worker loses its partitions after it")
+    kafka_heartbeat_interval_s: Positive = Field(3.0, description="a third of the session timeout at most")
+    kafka_poll_interval_max_s: Positive = Field(
+        300.0, description="a worker that does not fetch loses its partitions after it"
+    )
     kafka_transaction_timeout_s: Positive = Field(15.0, description="readers stall this long after a crash")
-    kafka_linger_ms: int = Field(2, ge=0, le=1_000)
-    kafka_batch_bytes_max: int = Field(262_144, ge=1_024, le=16 << 20)
-    kafka_compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = "lz4"
-    kafka_fetch_bytes_max: int = Field(8 << 20, ge=65_536, le=256 << 20)
+    kafka_linger_ms: int = Field(2, ge=0, le=1_000, description="wait for more records of a batch")
+    kafka_batch_bytes_max: int = Field(262_144, ge=1_024, le=16 << 20, description="of a produced batch")
+    kafka_compression: Literal["none", "lz4", "zstd", "snappy", "gzip"] = Field(
+        "lz4", description="of produced batches"
+    )
+    kafka_fetch_bytes_max: int = Field(8 << 20, ge=65_536, le=256 << 20, description="of one fetch")
 
     # steps
     step_records_max: Count = Field(10_000, description="log records (messages) of one step")
@@ -160,16 +204,16 @@ class Settings(ModelSettings):
     feed_queue_records_max: Count = Field(50_000, description="records between a source and the log")
 
     # HTTP
-    http_host: str = Field("127.0.0.1", min_length=1)
+    http_host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
     http_port: Port = Field(8080, description="0 takes a free port")
     http_api_key: SecretStr | None = Field(None, description="asked of /v1 as X-API-Key; unset = open")
-    http_tls_certificate_file: Path | None = None
-    http_tls_key_file: Path | None = None
+    http_tls_certificate_file: Path | None = Field(None, description="serve HTTPS")
+    http_tls_key_file: Path | None = Field(None, description="key of the certificate")
     http_requests_per_minute: int = Field(6_000, ge=0, description="per client address; 0 = no limit")
-    http_shutdown_timeout_s: Positive = 5.0
+    http_shutdown_timeout_s: Positive = Field(5.0, description="for open requests, after SIGTERM")
     stream_clients_max: Count = Field(200, description="open /v1/stream connections")
     stream_queue_max: Count = Field(256, description="events kept for a slow stream client before it is dropped")
-    stream_heartbeat_s: Positive = 10.0
+    stream_heartbeat_s: Positive = Field(10.0, description="comment on an idle stream")
     stream_interval_ms: int = Field(100, ge=0, le=10_000, description="a client gets each underlying at most so often")
     history_points_max: Count = Field(1_200, description="points of the headline kept per underlying for the page")
     history_interval_ms: Count = Field(500, description="event time between two of those points")
@@ -178,7 +222,7 @@ class Settings(ModelSettings):
     underlyings_max: Count = Field(10_000, description="underlyings that the view and the metrics keep")
 
     # what the operator reads
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")
     log_format: Literal["auto", "console", "json"] = Field("auto", description="auto: console on a terminal")
 
     _origins: dict[str, str] = PrivateAttr(default_factory=dict)
