@@ -7,7 +7,7 @@ system := bash deploy/setup/system.sh
 python := bash deploy/setup/python.sh
 export PYTHON
 
-.PHONY: help demo test setup check bench broker image picture schemas locks format
+.PHONY: help demo test setup check bench broker image picture schemas documents locks format
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -29,6 +29,7 @@ check: setup ## lint, types, import floors, schemas, documents
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/dhpe schemas --check
+	$(bin)/python deploy/documents/settings.py --check
 	$(bin)/hadolint Dockerfile
 	$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
@@ -52,6 +53,10 @@ picture: ## docs/picture.png, from the real page
 schemas: ## write schemas/ anew
 	@$(python) run
 	@$(bin)/dhpe schemas
+
+documents: ## write docs/settings.md anew
+	@$(python) run
+	@$(bin)/python deploy/documents/settings.py
 
 locks: ## compile requirements/ anew from pyproject.toml
 	@$(python) dev

@@ -21,6 +21,7 @@ from llvmlite import binding as llvm
 from rich.console import Console
 
 from dhpe import __version__
+from dhpe.edge import schemas
 from dhpe.edge.kafka_clients import require_compiled_records
 from dhpe.edge.log import LogError
 from dhpe.edge.topics import check_topics, topics_for
@@ -157,6 +158,18 @@ def _split(check: str, fault: str) -> Finding:
     return Finding(check, "fault", detail, remedy)
 
 
+def _schemas(_: Settings) -> Iterator[Finding]:
+    folder = Path("schemas")
+    if not folder.is_dir():
+        yield Finding("schemas", "ok", f"{len(schemas.documents())} documents; `dhpe schemas` writes them")
+        return
+    problems = schemas.check(folder)
+    if not problems:
+        yield Finding("schemas", "ok", f"{len(schemas.documents())} documents, as they stand in {folder.absolute()}")
+    for problem in problems:
+        yield Finding("schemas", "warning", problem, "write them anew with `dhpe schemas`")
+
+
 def _http(settings: Settings) -> Iterator[Finding]:
     address = f"{settings.http_host}:{settings.http_port}"
     family = socket.AF_INET6 if ":" in settings.http_host else socket.AF_INET
@@ -179,6 +192,7 @@ _CHECKS: Final[tuple[Callable[[Settings], Iterator[Finding]], ...]] = (
     _time_zones,
     _sqlite,
     _kafka,
+    _schemas,
     _http,
 )
 
