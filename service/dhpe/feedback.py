@@ -61,6 +61,7 @@ class Feedback(NamedTuple):
     gamma_field: float | None
     vanna_field: float | None
     charm_field: float | None
+    beta_vanna_field: float | None
     hedge_pressure: float | None
     feedback_gain: float | None
     amplification: float | None
@@ -158,7 +159,7 @@ def book_feedback(
     ``dealer_share`` scales the pressure and its errors, never the fields.
     """
     if gamma_field is None or vanna_field is None or charm_field is None or beta_vanna_field is None:
-        return Feedback(gamma_field, vanna_field, charm_field, *(None,) * 8)
+        return Feedback(gamma_field, vanna_field, charm_field, beta_vanna_field, *(None,) * 8)
     fields = Fields(gamma_field, vanna_field, charm_field, beta_vanna_field if beta is not None else 0.0)
     without_vanna = -parameters.dealer_share * parameters.gamma_weight * fields.gamma
     hedge_pressure = without_vanna - parameters.dealer_share * parameters.vanna_weight * fields.beta_vanna
@@ -173,6 +174,7 @@ def book_feedback(
         gamma_field=gamma_field,
         vanna_field=vanna_field,
         charm_field=charm_field,
+        beta_vanna_field=fields.beta_vanna,
         hedge_pressure=hedge_pressure,
         feedback_gain=gain,
         amplification=amplification(gain),

@@ -3,8 +3,10 @@
 from typing import Final
 
 from dhpe.alerts import Judge
-from dhpe.feedback import Feedback, decay_wind, dealer_risk
-from dhpe.liquidity import amihud_illiquidity
+from dhpe.feedback import DecayWind, Feedback, decay_wind
+from dhpe.landscape import Landscape
+from dhpe.numerics.parity import forward_ratio
+from dhpe.numerics.state import NS_PER_S
 from dhpe.outputs import BookPressure, Books, Offsets, Pressure
 from dhpe.reading import Reading, read
 from dhpe.underlying import Underlying
@@ -34,6 +36,34 @@ def _book(feedback: Feedback) -> BookPressure:
     )
 
 
+def _forward(underlying: Underlying, spot: float | None) -> float | None:
+    """Forward of the nearest expiry that has not settled; ``None`` without spot or before the first fit."""
+    market = underlying.market
+    expiries = underlying.book.state.expiries[: int(market["expiries"])]
+    open_rows = expiries[expiries["settles_ns"] > market["ts_ns"]]
+    if spot is None or len(open_rows) == 0 or market["surface_slot"] < 0:
+        return None
+    nearest = open_rows[open_rows["settles_ns"].argmin()]
+    return spot * float(forward_ratio(nearest, int(market["ts_ns"])))
+
+
+def _horizon_s(underlying: Underlying) -> float:
+    """The horizon of the decay wind, cut at the next settlement."""
+    left_s = (int(underlying.market["next_settlement_ns"]) - int(underlying.market["ts_ns"])) / NS_PER_S
+    return min(underlying.parameters.decay_wind_horizon_s, max(left_s, 0.0))
+
+
+def _wind(underlying: Underlying, reading: Reading, landscape: Landscape | None, horizon_s: float) -> DecayWind:
+    return decay_wind(
+        reading.default,
+        reading.kyle_lambda.value,
+        reading.spot,
+        landscape.delta_change_usd if landscape else None,
+        horizon_s,
+        underlying.parameters,
+    )
+
+
 def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_version: str) -> Pressure:
     """The state of one underlying as it is published."""
     reading = read(underlying)
@@ -43,13 +73,14 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
     default = reading.default
     spot = reading.spot
     landscape = underlying.refresh_landscape() if spot is not None else None
-    wind = decay_wind(reading, landscape, parameters)
+    horizon_s = _horizon_s(underlying)
+    wind = _wind(underlying, reading, landscape, horizon_s)
     return Pressure(
         underlying=underlying.name,
         ts_event_ns=int(underlying.market["ts_ns"]),
         spot=spot,
         spot_source=reading.spot_source,
-        forward=reading.forward,
+        forward=_forward(underlying, spot),
         contracts=int(underlying.market["live_contracts"]),
         gamma_field=default.gamma_field,
         vanna_field=default.vanna_field,
@@ -68,7 +99,7 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
         kyle_lambda_samples=kyle.samples,
         kyle_lambda_source=kyle.source,
         impact_intensity=_times(kyle.value, spot),
-        amihud_illiquidity=underlying.amihud(),
+        amihud_illiquidity=reading.amihud_illiquidity,
         spot_vol_beta=reading.beta.value if reading.beta else None,
         spot_vol_beta_standard_error=reading.beta.standard_error if reading.beta else None,
         feedback_gain_low=reading.band.feedback_gain_low,
@@ -83,7 +114,7 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
         decay_wind=wind.linear,
         decay_wind_repriced=wind.repriced,
         decay_wind_amplified=wind.amplified,
-        decay_wind_horizon_s=parameters.decay_wind_horizon_s,
+        decay_wind_horizon_s=horizon_s,
         gamma_flip=landscape.gamma_flip if landscape else None,
         gamma_flips=list(landscape.gamma_flips) if landscape else [],
         call_wall=landscape.call_wall if landscape else None,

@@ -4,14 +4,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from dhpe.feedback import Envelope, Feedback, book_feedback, envelope
+from dhpe.feedback import Envelope, Feedback, book_feedback, dealer_risk, envelope
 from dhpe.liquidity import KyleLambda
 from dhpe.numerics.state import BETA_VANNA, BOOKS, CHARM, GAMMA, NS_PER_S, SPOT_SOURCES, VANNA
-from dhpe.outputs import Quality
+from dhpe.outputs import DealerRisk, Quality
 from dhpe.underlying import Underlying
 
 STALE_REASONS: Final = frozenset({"spot_unknown", "spot_stale"})
-NOTES: Final = frozenset({"american_as_european", "lambda_from_depth"})
+NOTES: Final = frozenset({"american_as_european", "gain_reaches_one", "lambda_from_depth", "overhedging"})
 """Reasons that say how a number was made, without making it a bad one."""
 
 
@@ -28,10 +28,12 @@ class Reading(NamedTuple):
     spot: float | None
     spot_source: str | None
     kyle_lambda: KyleLambda
+    amihud_illiquidity: float | None
     beta: Beta | None
     books: dict[str, Feedback]
     default: Feedback
     band: Envelope
+    dealer_risk: DealerRisk | None
     gain_usable: bool
     quality: Quality
 
@@ -81,7 +83,7 @@ def read(underlying: Underlying) -> Reading:
     parameters = underlying.parameters
     reasons = _input_reasons(underlying)
     usable = not reasons & (STALE_REASONS | {"no_contracts", "no_vols", "no_positions"})
-    kyle_lambda = underlying.kyle_lambda()
+    kyle_lambda, amihud = underlying.impact()
     if kyle_lambda.value is None:
         reasons.add("lambda_unknown")
     elif kyle_lambda.source == "depth":
@@ -101,8 +103,10 @@ def read(underlying: Underlying) -> Reading:
     }
     default = books[parameters.default_book]
     gain = default.feedback_gain
-    if gain is not None and gain >= 1:
+    if any(book.feedback_gain_high is not None and book.feedback_gain_high >= 1 for book in books.values()):
         reasons.add("gain_reaches_one")
+    if default.overhedging:
+        reasons.add("overhedging")
     implausible = gain is not None and abs(gain) > parameters.gain_implausible and not market["anchored_contracts"]
     if implausible:
         reasons.add("gain_implausible")
@@ -111,10 +115,12 @@ def read(underlying: Underlying) -> Reading:
         spot=float(market["spot"]) if known_spot else None,
         spot_source=SPOT_SOURCES[market["spot_source"]] if known_spot else None,
         kyle_lambda=kyle_lambda,
+        amihud_illiquidity=amihud,
         beta=beta,
         books=books,
         default=default,
         band=envelope(list(books.values())),
+        dealer_risk=dealer_risk(gain, default.feedback_gain_low, default.feedback_gain_high),
         gain_usable=gain is not None and not implausible,
         quality=Quality("stale" if not known_spot else "degraded" if reasons - NOTES else "ok", sorted(reasons)),
     )

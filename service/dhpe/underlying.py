@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from dhpe.book import Book
 from dhpe.columns import Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference
 from dhpe.landscape import Landscape, landscape
-from dhpe.liquidity import KyleLambda, estimate
+from dhpe.liquidity import KyleLambda, amihud_illiquidity, estimate
+from dhpe.numerics import panel
 from dhpe.numerics.order_book import LEVELS
 from dhpe.numerics.parity import fit_forwards
 from dhpe.numerics.revalue import PanelRules, fill_from_smile, revalue_dirty, weigh_expiries
@@ -83,9 +84,10 @@ class Underlying:
         self.book = Book(parameters)
         self.tape = new_tape(parameters)
         self.landscape: Landscape | None = None
+        self.panel_error: float | None = None
         self._rules = rules_of(parameters)
         self._instruments: dict[str, int] = {}
-        self._kyle_lambda: tuple[int, KyleLambda] | None = None
+        self._impact: tuple[int, KyleLambda, float | None] | None = None
 
     @property
     def market(self) -> np.void:
@@ -179,25 +181,32 @@ class Underlying:
         refresh_fields(self.book.state, self._rules[1])
 
     def refresh_landscape(self) -> Landscape | None:
-        """The re-priced profile of the default book, anew when its event-time interval has passed."""
+        """The re-priced profile of the default book and the panel's self-check, anew at each event-time interval."""
         market = self.market
         slot = int(market["ts_ns"] // (self.parameters.landscape_interval_s * NS_PER_S))
         known = market["spot"] > 0 and len(self.book) > 0 and market["surface_slot"] >= 0
         if known and slot > market["landscape_slot"]:
             market["landscape_slot"] = slot
             state = self.book.state
+            tau_floor_ns = self._rules[1].tau_floor_ns
+            panel.recompute(market, state.contracts, state.expiries, state.panel, tau_floor_ns)
+            self.panel_error = panel.largest_error(market, state.panel)
             self.landscape = landscape(
                 state.contracts, len(self.book), state.expiries, int(market["expiries"]),
                 BOOKS.index(self.parameters.default_book), float(market["spot"]), int(market["ts_ns"]), self.parameters,
             )
         return self.landscape
 
-    def kyle_lambda(self) -> KyleLambda:
-        """The impact estimate as of the last closed liquidity bar."""
+    def impact(self) -> tuple[KyleLambda, float | None]:
+        """The impact estimate and the Amihud illiquidity as of the last closed liquidity bar."""
         slot = int(self.market["liquidity_slot"])
-        if self._kyle_lambda is None or self._kyle_lambda[0] != slot or self.market["touch_mean"] == 0:
-            self._kyle_lambda = (slot, estimate(self.market, self.tape, self.parameters))
-        return self._kyle_lambda[1]
+        if self._impact is None or self._impact[0] != slot or self.market["touch_mean"] == 0:
+            self._impact = (
+                slot,
+                estimate(self.market, self.tape, self.parameters),
+                amihud_illiquidity(self.market, self.tape),
+            )
+        return self._impact[1:]
 
 
 def labels_for(events: NDArray[np.void]) -> NDArray[np.void]:

@@ -44,6 +44,8 @@ class PanelArrays(NamedTuple):
     weights: NDArray[np.float64]  # (nodes,) barycentric
     blend: NDArray[np.float64]  # (nodes,) scratch
     hot_rows: NDArray[np.int32]  # (contracts,)
+    exact: NDArray[np.float64]  # (FIELDS, books): the fields recomputed for the self-check
+    gross: NDArray[np.float64]  # (FIELDS, books): sums of |contribution|, what the error is measured against
 
 
 def panel_arrays(contracts: int, nodes: int) -> PanelArrays:
@@ -60,6 +62,8 @@ def panel_arrays(contracts: int, nodes: int) -> PanelArrays:
         weights=weights,
         blend=np.zeros(nodes),
         hot_rows=np.zeros(contracts, np.int32),
+        exact=np.zeros((FIELDS, len(BOOKS))),
+        gross=np.zeros((FIELDS, len(BOOKS))),
     )
 
 
@@ -267,24 +271,19 @@ def _blend_weights(position: float, panel: PanelArrays) -> None:
 
 
 @kernel
-def _add_exactly(row: int, market: Any, contracts: Any, expiries: Any, floor_ns: int) -> None:
+def _add_exactly(
+    row: int, market: Any, contracts: Any, expiries: Any, floor_ns: int, fields: NDArray[np.float64]
+) -> None:
     contract = contracts[row]
     expiry = expiries[contract.expiry]
     tau = field_tau(contract.settles_ns, market.ts_ns, floor_ns)
     gamma, vanna, charm = unit_fields(math.log(market.spot), contract, expiry, tau)
     for book in range(contract.position.shape[0]):
         quantity = contract.position[book]
-        market.fields[GAMMA, book] += quantity * gamma
-        market.fields[VANNA, book] += quantity * vanna
-        market.fields[CHARM, book] += quantity * charm
-        market.fields[BETA_VANNA, book] += quantity * vanna * expiry.beta
-
-
-@kernel
-def _clear_fields(market: Any) -> None:
-    for field in range(market.fields.shape[0]):
-        for book in range(market.fields.shape[1]):
-            market.fields[field, book] = 0.0
+        fields[GAMMA, book] += quantity * gamma
+        fields[VANNA, book] += quantity * vanna
+        fields[CHARM, book] += quantity * charm
+        fields[BETA_VANNA, book] += quantity * vanna * expiry.beta
 
 
 @kernel
@@ -302,15 +301,41 @@ def evaluate(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, hal
                 end += panel.blend[node] * sums[field, book, 1, node]
             market.fields[field, book] = begin + late * (end - begin)
     for hot in range(market.hot_rows):
-        _add_exactly(panel.hot_rows[hot], market, contracts, expiries, floor_ns)
+        _add_exactly(panel.hot_rows[hot], market, contracts, expiries, floor_ns, market.fields)
     market.fields_valid = 1
 
 
 @kernel
-def evaluate_exactly(market: Any, contracts: Any, expiries: Any, floor_ns: int) -> None:
-    """The fields by full recomputation over all contracts, into ``market.fields``: the panel's self-check."""
-    _clear_fields(market)
+def recompute(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, floor_ns: int) -> None:
+    """The fields over all contracts anew at the present spot and time, into ``panel.exact`` and ``panel.gross``."""
+    for field in range(panel.exact.shape[0]):
+        for book in range(panel.exact.shape[1]):
+            panel.exact[field, book] = 0.0
+            panel.gross[field, book] = 0.0
+    log_spot = math.log(market.spot)
     for row in range(market.contracts):
         contract = contracts[row]
-        if contract.active == 1 and contract.vol > 0.0:
-            _add_exactly(row, market, contracts, expiries, floor_ns)
+        if contract.active == 0 or not contract.vol > 0.0:
+            continue
+        _add_exactly(row, market, contracts, expiries, floor_ns, panel.exact)
+        expiry = expiries[contract.expiry]
+        tau = field_tau(contract.settles_ns, market.ts_ns, floor_ns)
+        gamma, vanna, charm = unit_fields(log_spot, contract, expiry, tau)
+        for book in range(panel.gross.shape[1]):
+            held = abs(contract.position[book])
+            panel.gross[GAMMA, book] += held * abs(gamma)
+            panel.gross[VANNA, book] += held * abs(vanna)
+            panel.gross[CHARM, book] += held * abs(charm)
+            panel.gross[BETA_VANNA, book] += held * abs(vanna * expiry.beta)
+
+
+@kernel
+def largest_error(market: Any, panel: PanelArrays) -> float:
+    """Largest |market.fields - exact| over gross, of all fields and books; call ``recompute`` first."""
+    largest = 0.0
+    for field in range(panel.exact.shape[0]):
+        for book in range(panel.exact.shape[1]):
+            gross = panel.gross[field, book]
+            if gross > 0.0:
+                largest = max(largest, abs(market.fields[field, book] - panel.exact[field, book]) / gross)
+    return largest
