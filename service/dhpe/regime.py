@@ -16,10 +16,9 @@ from dhpe.market_regime import MarketRegime, Name, Reading
 from dhpe.numerics import kinematics, regime_evidence, regime_rows
 from dhpe.parameters import Parameters
 from dhpe.regime_rules import (
-    DRIVEN,
     PROTOCOLS,
-    SPENT,
     STATES,
+    SYMPTOMS,
     TRANSITIONS,
     Condition,
     Protocol,
@@ -137,14 +136,11 @@ class RegimeMachine:
         self._protocol_since_ns = 0
         self._confidence = 0.5
         self._transitions = {
-            state: tuple(
-                (rule, self._resolve(rule.conditions)) for rule in TRANSITIONS if state in rule.from_states
-            )
+            state: tuple((rule, self._resolve(rule.conditions)) for rule in TRANSITIONS if state in rule.from_states)
             for state in STATES
         }
         self._protocols = tuple((rule, self._resolve(rule.conditions)) for rule in PROTOCOLS)
-        self._driven = self._resolve(DRIVEN)
-        self._spent = self._resolve(SPENT)
+        self._symptoms = {state: self._resolve(conditions) for state, conditions in SYMPTOMS.items()}
 
     @property
     def state(self) -> State:
@@ -187,10 +183,12 @@ class RegimeMachine:
         )
         numbers: tuple[float, ...] = (*self._evidence[0].item(), *self._constants)
         in_episode = self._state != "normal"
-        transitions = self._walk(bar.end_ns, numbers)
-        if in_episode or transitions:
+        # Within an episode the advice comes before the step that may end it.
+        transitions = self._advise(bar.end_ns, numbers) if in_episode else []
+        transitions += self._walk(bar.end_ns, numbers)
+        if not in_episode and self._state != "normal":
             transitions += self._advise(bar.end_ns, numbers)
-        else:
+        if self._state == "normal" and bar.end_ns - self._protocol_since_ns >= self._dwell_ns:
             self._protocol = None
         self._confidence = self._score(numbers)
         self._market.on_bar(self._reading(bar), frozen=in_episode)
@@ -252,9 +250,7 @@ class RegimeMachine:
             return [self._say(rule.protocol, self._state, rule, numbers)]
         return []
 
-    def _say(
-        self, name: str, from_state: State, rule: Rule | ProtocolRule, numbers: tuple[float, ...]
-    ) -> Transition:
+    def _say(self, name: str, from_state: State, rule: Rule | ProtocolRule, numbers: tuple[float, ...]) -> Transition:
         named = {evidence: numbers[i] for i, evidence in enumerate(regime_rows.EVIDENCE)}
         limits = {condition.threshold for condition in rule.conditions}
         return Transition(
@@ -277,10 +273,9 @@ class RegimeMachine:
         )
 
     def _score(self, numbers: tuple[float, ...]) -> float:
-        state = self._state
-        if state == "normal":
-            return 1.0 - _agreement(self._driven, numbers)
-        return _agreement(self._driven if state == "bulldozer" else self._spent, numbers)
+        if self._state == "normal":
+            return 1.0 - _agreement(self._symptoms["bulldozer"], numbers)
+        return _agreement(self._symptoms[self._state], numbers)
 
     def _reading(self, bar: Bar) -> Reading:
         usable = bar.gain_usable

@@ -63,10 +63,10 @@ def thresholds(parameters: Parameters) -> dict[str, float]:
         "vol_retreat_share_reversal": 0.5,
         "quiet_bars_min": 1.0,
         "bars_since_drive_stale": float(parameters.regime_window_bars),
-        "quiet_bars_long": float(parameters.regime_window_bars),
+        "quiet_bars_long": 2.0 * parameters.regime_window_bars,
         "depth_ratio_broken": 0.25,
         "depth_ratio_refilled": 0.5,
-        "depth_ratio_normal": 0.8,
+        "depth_ratio_normal": 0.6,
         "spread_ratio_broken": 4.0,
         "spread_ratio_normal": 2.0,
         "refresh_rate_dead": 0.2,
@@ -88,6 +88,7 @@ FALLING_WITH_RISING_VOL: Final = (
 QUIET: Final = Condition("quiet_bars", ">=", "quiet_bars_min")
 LONG_QUIET: Final = Condition("quiet_bars", ">=", "quiet_bars_long")
 VOL_BACK: Final = Condition("vol_retreat_share", ">=", "vol_retreat_share_reversal")
+PRICE_BACK: Final = Condition("rebound_share", ">=", "rebound_share_reversal")
 VOL_FALLING: Final = Condition("vol_slope", "<", "zero")
 VVIX_FALLING: Final = Condition("vvix_slope", "<", "zero", where_known=True)
 DEPTH_REFILLED: Final = Condition("depth_ratio", ">=", "depth_ratio_refilled", where_known=True)
@@ -159,19 +160,12 @@ TRANSITIONS: Final = (
     ),
     Rule(
         "normal",
-        ("phase_transition",),
-        (VOL_BACK, QUIET, *CALM_BOOK),
+        ("bulldozer", "burnout", "phase_transition"),
+        (VOL_BACK, PRICE_BACK, QUIET, *CALM_BOOK),
         "info",
         True,
-        "Vol has given back {vol_retreat_share:.0%} of its rise and price moves within its calm range again.",
-    ),
-    Rule(
-        "normal",
-        ("bulldozer", "burnout"),
-        (VOL_BACK, Condition("rebound_share", ">=", "rebound_share_reversal"), QUIET, *CALM_BOOK),
-        "info",
-        True,
-        "Spot has regained {rebound_share:.0%} of its fall and vol has given back {vol_retreat_share:.0%} of its rise.",
+        "Spot has regained {rebound_share:.0%} of its fall and vol has given back {vol_retreat_share:.0%} of its rise:"
+        " the market breathes again.",
     ),
     Rule(
         "normal",
@@ -238,10 +232,11 @@ PROTOCOLS: Final = (
     ProtocolRule(
         "exit_full",
         (
-            Condition("rebound_share", ">=", "rebound_share_reversal"),
+            PRICE_BACK,
             VOL_BACK,
             Condition("episode_realised_to_implied", ">=", "realised_far_over_implied"),
             Condition("depth_ratio", ">=", "depth_ratio_normal", where_known=True),
+            Condition("spread_ratio", "<=", "spread_ratio_normal", where_known=True),
         ),
         "warning",
         True,
@@ -281,6 +276,18 @@ DRIVEN: Final = (
 )
 """What a runaway market looks like; ``normal`` is the opposite of it."""
 
+BURNT_OUT: Final = (
+    Condition("spot_new_low", ">=", "new_low"),
+    Condition("divergence_log", "<=", "divergence_limit_log"),
+    Condition("vol_move_points", "<", "vol_move_limit_points"),
+    Condition("vvix_slope", "<", "zero"),
+    Condition("acceleration", ">", "zero"),
+    Condition("vvix_move_points", "<", "vvix_move_limit_points"),
+    Condition("refresh_rate", ">=", "refresh_rate_alive"),
+    Condition("cancel_share", "<=", "cancel_share_fleeing"),
+)
+"""What a fall looks like that vol no longer drives."""
+
 SPENT: Final = (
     Condition("acceleration", ">", "zero"),
     Condition("vol_slope", "<=", "zero"),
@@ -293,3 +300,10 @@ SPENT: Final = (
     Condition("spread_ratio", "<=", "spread_ratio_normal"),
 )
 """What a market looks like whose drive has ended."""
+
+SYMPTOMS: Final[dict[State, tuple[Condition, ...]]] = {
+    "bulldozer": DRIVEN,
+    "burnout": BURNT_OUT,
+    "phase_transition": SPENT,
+}
+"""The checks behind the confidence in each state; ``normal`` is the absence of DRIVEN."""

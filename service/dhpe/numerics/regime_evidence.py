@@ -50,6 +50,7 @@ GAP_S: Final = 3600.0
 GAP_BARS: Final = 10.0
 """A pause longer than both is a break: what happened over it is not a move of one bar."""
 
+
 @kernel
 def _scale(squares: float, seconds: float, over_s: float) -> float:
     """Standard deviation over ``over_s`` from a sum of squares that belongs to ``seconds``; NaN without data."""
@@ -171,6 +172,20 @@ def _total(values: Floats, newest: int, count: int) -> float:
 
 
 @kernel
+def _mean(values: Floats, newest: int, count: int) -> float:
+    """Mean of the known of the ``count`` newest values of a ring; NaN where none is known."""
+    n = values.shape[0]
+    total = 0.0
+    known = 0
+    for j in range(min(count, n)):
+        value = values[(newest - j) % n]
+        if math.isfinite(value):
+            total += value
+            known += 1
+    return total / known if known > 0 else math.nan
+
+
+@kernel
 def _moves(track: Rows, ring: Floats, slot: int, limits: Rows, evidence: Rows) -> None:
     """How far spot fell and vol rose over the last bars, against the limits from the calm before."""
     row = track[0]
@@ -199,7 +214,7 @@ def _moves(track: Rows, ring: Floats, slot: int, limits: Rows, evidence: Rows) -
 
 
 @kernel
-def _coupling(track: Rows, ring: Floats, slot: int, evidence: Rows) -> None:
+def _coupling(ring: Floats, slot: int, evidence: Rows) -> None:
     """How tightly spot and vol move together, and whether price still pulls back to its mean."""
     e = evidence[0]
     n = ring.shape[1]
@@ -244,7 +259,7 @@ def _kinematics(track: Rows, derivatives: Rows, bar: Rows, limits: Rows, seconds
 
 @kernel
 def _breathing(track: Rows, ring: Floats, slot: int, limits: Rows, evidence: Rows) -> None:
-    """Does the best bid come back after it was hit, or is it pulled: the last bars, and depth and spread against calm."""
+    """Does the best bid come back after it was hit, or is it pulled; depth and spread against the calm ones."""
     row = track[0]
     e = evidence[0]
     bars = limits[0].span_bars
@@ -252,8 +267,10 @@ def _breathing(track: Rows, ring: Floats, slot: int, limits: Rows, evidence: Row
     gone = _total(ring[CANCELLED], slot, bars) + _total(ring[TRADED], slot, bars)
     e.refresh_rate = _total(ring[REFILLED], slot, bars) / depleted if depleted > 0.0 else math.nan
     e.cancel_share = _total(ring[CANCELLED], slot, bars) / gone if gone > 0.0 else math.nan
-    e.depth_ratio = ring[DEPTH, slot] / row.depth_median if row.depth_median > 0.0 else math.nan
-    e.spread_ratio = ring[SPREAD, slot] / row.spread_median if row.spread_median > 0.0 else math.nan
+    # One quote is an accident: the mean of the last bars is compared.
+    depth, spread = _mean(ring[DEPTH], slot, bars), _mean(ring[SPREAD], slot, bars)
+    e.depth_ratio = depth / row.depth_median if row.depth_median > 0.0 else math.nan
+    e.spread_ratio = spread / row.spread_median if row.spread_median > 0.0 else math.nan
 
 
 @kernel
@@ -345,7 +362,7 @@ def advance(
     row.end_ns = b.end_ns
     row.bars += 1
     _moves(track, ring, slot, limits, evidence)
-    _coupling(track, ring, slot, evidence)
+    _coupling(ring, slot, evidence)
     _kinematics(track, derivatives, bar, limits, seconds, evidence)
     _breathing(track, ring, slot, limits, evidence)
     _realised(track, ring, slot, limits, evidence)
