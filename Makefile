@@ -20,7 +20,7 @@ test: check ## all checks and all tests
 	@$(bin)/pytest
 
 setup: ## everything that the other targets need
-	@$(system) java maven chromium prometheus
+	@$(system) java maven chromium prometheus $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo buildah)
 	@$(python) dev
 
 check: setup ## lint, types, import floors, schemas, documents

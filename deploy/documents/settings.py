@@ -13,9 +13,10 @@ HEAD = """\
 
 Written by `make documents` from `service/dhpe/settings.py`.
 
-Each has one name: `http_port` in a TOML file (`--config FILE.toml`, or `DHPE_CONFIG=FILE.toml`), `DHPE_HTTP_PORT` in the
-environment. The command line beats the environment, the environment beats the file, the file beats the default. A wrong
-one ends the start with one line that says what, where and how to mend it. `dhpe doctor` shows the values in force.
+Each has one name: `http_port` in a TOML file (`--config FILE.toml`, or `DHPE_CONFIG=FILE.toml`), `DHPE_HTTP_PORT` in
+the environment. The command line beats the environment, the environment beats the file, the file beats the default. A
+wrong one ends the start with one line that says what, where and how to mend it. `dhpe doctor` shows the values
+in force.
 """
 MODEL_HEAD = """\
 
