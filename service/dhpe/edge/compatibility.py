@@ -3,7 +3,8 @@
 Compared are two JSON Schemas of one record, as far as ours go: objects of named fields, arrays and tuples, numbers,
 strings and enumerations, ``anyOf`` with null, ``$ref`` into ``$defs``. The two directions differ: an input must accept
 at least what it accepted, an output must promise at least what it promised. New optional fields are always welcome,
-in both directions, because readers skip what they do not know.
+in both directions, because readers skip what they do not know; so is a new word in an enumeration of an output, which
+readers must bear. A word that is gone is reported in both directions: somebody may wait for it.
 """
 
 from collections.abc import Iterator
