@@ -121,7 +121,7 @@ class Reject(NamedTuple):
 
     topic: str
     offset: int
-    index: int
+    index: int  # type: ignore[assignment]  # the wire word; nobody asks a reject for tuple.index
     file: str
     reason: str
     detail: str

@@ -128,7 +128,8 @@ class Engine:
         unknown = (rows < 0) & (events["kind"] != INDEX_VALUE)
         if unknown.any() or settled.any():
             for event in events[unknown]:
-                self._reject(batch, topic, event, *_unknown(batch.names[event["name"]], option=event["kind"] <= OPTION_TRADE))
+                refusal = _unknown(batch.names[event["name"]], option=event["kind"] <= OPTION_TRADE)
+                self._reject(batch, topic, event, *refusal)
             for event in events[settled]:
                 symbol = batch.names[event["name"]]
                 self._reject(batch, topic, event, "expired_contract", f"{symbol} had settled before this record")
@@ -156,10 +157,10 @@ class Engine:
                     symbol=names[event["name"]] if event["kind"] == OPTION_TRADE else None,
                     price=float(event["price"]),
                     size=float(event["size"]),
-                    side=_SIDES[int(label["side"])],  # type: ignore[arg-type]
+                    side=_SIDES[int(label["side"])],
                     rule=RULE_NAMES[label["rule"]],
                     probability=float(label["probability"]),
-                    lee_ready_side=_SIDES[int(label["lee_ready"])],  # type: ignore[arg-type]
+                    lee_ready_side=_SIDES[int(label["lee_ready"])],
                     offset=int(event["offset"]),
                 )
             )

@@ -6,7 +6,7 @@ import numpy as np
 
 from dhpe.feedback import Envelope, Feedback, book_feedback, dealer_risk, envelope
 from dhpe.liquidity import KyleLambda
-from dhpe.numerics.state import BETA_VANNA, BOOKS, CHARM, GAMMA, NS_PER_S, SPOT_SOURCES, VANNA
+from dhpe.numerics.state import BETA_VANNA, BOOKS, CHARM, FIELDS, GAMMA, NS_PER_S, SPOT_SOURCES, VANNA
 from dhpe.outputs import DealerRisk, Quality
 from dhpe.underlying import Underlying
 
@@ -75,6 +75,13 @@ def _input_reasons(underlying: Underlying) -> set[str]:
     return reasons
 
 
+def _book(underlying: Underlying, book: int, usable: bool, kyle_lambda: KyleLambda, beta: Beta | None) -> Feedback:
+    fields = underlying.market["fields"][:, book].tolist() if usable else [None] * FIELDS
+    return book_feedback(
+        fields[GAMMA], fields[VANNA], fields[CHARM], fields[BETA_VANNA], kyle_lambda, beta, underlying.parameters
+    )
+
+
 def read(underlying: Underlying) -> Reading:
     """The reading of the present state; brings the fields up to date first."""
     if not underlying.market["fields_valid"]:
@@ -91,16 +98,7 @@ def read(underlying: Underlying) -> Reading:
     beta = _beta(underlying)
     if beta is None:
         reasons.add("beta_unknown")
-    fields = market["fields"]
-    books = {
-        name: book_feedback(
-            *(float(fields[field, book]) if usable else None for field in (GAMMA, VANNA, CHARM, BETA_VANNA)),
-            kyle_lambda,
-            None if beta is None else (beta.value, beta.standard_error),
-            parameters,
-        )
-        for book, name in enumerate(BOOKS)
-    }
+    books = {name: _book(underlying, book, usable, kyle_lambda, beta) for book, name in enumerate(BOOKS)}
     default = books[parameters.default_book]
     gain = default.feedback_gain
     if any(book.feedback_gain_high is not None and book.feedback_gain_high >= 1 for book in books.values()):

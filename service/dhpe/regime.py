@@ -24,6 +24,7 @@ from dhpe.regime_rules import (
     Protocol,
     ProtocolRule,
     Rule,
+    Severity,
     State,
     thresholds,
 )
@@ -87,7 +88,7 @@ class Transition(NamedTuple):
     rule: str
     from_state: str
     to_state: str
-    severity: str
+    severity: Severity
     reason: str
     evidence: dict[str, float | None]
     thresholds: dict[str, float]

@@ -92,7 +92,8 @@ class Underlying:
     @property
     def market(self) -> np.void:
         """The scalars of the state, one row of ``state.MARKET``."""
-        return self.book.state.market[0]
+        row: np.void = self.book.state.market[0]
+        return row
 
     def apply_reference(self, fact: Reference) -> tuple[str, str] | None:
         """Apply slow reference data; a reject reason and a sentence where that cannot be."""
@@ -165,10 +166,17 @@ class Underlying:
         revalue_dirty(state, self._rules[1])
         beta, beta_error = parameters.spot_vol_beta, parameters.spot_vol_beta_standard_error
         fit_smiles(
-            state.contracts, contracts, state.expiries, expiries, spot, now_ns,
+            state.contracts,
+            contracts,
+            state.expiries,
+            expiries,
+            spot,
+            now_ns,
             BetaRule(
-                parameters.skew_stickiness, parameters.skew_stickiness_standard_error,
-                np.nan if beta is None else beta, np.nan if beta_error is None else beta_error,
+                parameters.skew_stickiness,
+                parameters.skew_stickiness_standard_error,
+                np.nan if beta is None else beta,
+                np.nan if beta_error is None else beta_error,
             ),
         )
         fill_from_smile(state, self._rules[1])
@@ -192,8 +200,14 @@ class Underlying:
             panel.recompute(market, state.contracts, state.expiries, state.panel, tau_floor_ns)
             self.panel_error = panel.largest_error(market, state.panel)
             self.landscape = landscape(
-                state.contracts, len(self.book), state.expiries, int(market["expiries"]),
-                BOOKS.index(self.parameters.default_book), float(market["spot"]), int(market["ts_ns"]), self.parameters,
+                state.contracts,
+                len(self.book),
+                state.expiries,
+                int(market["expiries"]),
+                BOOKS.index(self.parameters.default_book),
+                float(market["spot"]),
+                int(market["ts_ns"]),
+                self.parameters,
             )
         return self.landscape
 

@@ -8,9 +8,7 @@ from dhpe.numerics.order_book import ASK, BID, LEVELS, depth_within, set_level
 from dhpe.numerics.repeats import mark_repeats
 
 
-@given(
-    st.lists(st.tuples(st.integers(1, 40), st.integers(0, 3)), max_size=200), st.sampled_from([BID, ASK])
-)
+@given(st.lists(st.tuples(st.integers(1, 40), st.integers(0, 3)), max_size=200), st.sampled_from([BID, ASK]))
 def test_levels_are_those_of_a_sorted_dictionary(changes: list[tuple[int, int]], side: int) -> None:
     """Put, change and remove; best first."""
     levels = np.zeros((LEVELS, 2))

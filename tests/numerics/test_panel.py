@@ -7,18 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dhpe.columns import Contract, OpenInterest
 from dhpe.book import Book
+from dhpe.columns import Contract, OpenInterest
 from dhpe.numerics import panel
 from dhpe.numerics.black import gamma_vanna_charm
 from dhpe.numerics.revalue import ContractState, PanelRules
-from dhpe.numerics.state import BETA_VANNA, CHARM, GAMMA, NS_PER_S, NS_PER_YEAR, VANNA
+from dhpe.numerics.state import NS_PER_S, NS_PER_YEAR
 from dhpe.parameters import Parameters
 
 START_NS = 1_700_000_000 * NS_PER_S
 DAY_NS = 86_400 * NS_PER_S
 RULES = PanelRules(
-    half_width=5e-4, window_ns=NS_PER_S, tau_floor_ns=300 * NS_PER_S, hot_tau_ns=3600 * NS_PER_S, hot_width=6.0,
+    half_width=5e-4,
+    window_ns=NS_PER_S,
+    tau_floor_ns=300 * NS_PER_S,
+    hot_tau_ns=3600 * NS_PER_S,
+    hot_width=6.0,
     rebuild_events=100_000,
 )
 
@@ -43,14 +47,22 @@ def a_book(contracts: int, seed: int, nearest_ns: int = 2 * 3600 * NS_PER_S) -> 
 
 
 def rebuild(book: Book) -> None:
+    """Build the panel around the book's spot and time."""
     state = book.state
     panel.rebuild(
-        state.market[0], state.contracts, state.expiries, state.panel, RULES.half_width, RULES.window_ns,
-        RULES.tau_floor_ns, (RULES.hot_tau_ns, RULES.hot_width),
+        state.market[0],
+        state.contracts,
+        state.expiries,
+        state.panel,
+        RULES.half_width,
+        RULES.window_ns,
+        RULES.tau_floor_ns,
+        (RULES.hot_tau_ns, RULES.hot_width),
     )
 
 
 def evaluated(state: ContractState) -> np.ndarray:
+    """The fields as the panel says them."""
     panel.evaluate(state.market[0], state.contracts, state.expiries, state.panel, RULES.half_width, RULES.tau_floor_ns)
     return state.market["fields"][0].copy()
 

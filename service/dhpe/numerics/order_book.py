@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from numpy.typing import NDArray
 import numpy as np
+from numpy.typing import NDArray
 
 from dhpe.numerics.jit import kernel
 

@@ -105,7 +105,9 @@ def _holds_nothing(contract: Any) -> bool:
 
 
 @kernel
-def _fill_units(row: int, market: Any, contract: Any, expiry: Any, panel: PanelArrays, half_width: float, floor_ns: int) -> None:
+def _fill_units(
+    row: int, market: Any, contract: Any, expiry: Any, panel: PanelArrays, half_width: float, floor_ns: int
+) -> None:
     units = panel.units[row]
     for instant in range(INSTANTS):
         ts_ns = market.panel_start_ns if instant == 0 else market.panel_end_ns

@@ -111,9 +111,15 @@ def _move_book(row: int, book: int, quantity: float, state: ContractState) -> No
 
 @kernel
 def _apply_option_trade(
-    event: Any, place: int, row: int, state: ContractState, rules: Rules, panel_rules: PanelRules,
+    events: NDArray[np.void],
+    place: int,
+    row: int,
+    state: ContractState,
+    rules: tuple[Rules, PanelRules],
     labels: NDArray[np.void],
 ) -> None:
+    event = events[place]
+    grid, panel_rules = rules
     market = state.market[0]
     contract = state.contracts[row]
     if contract.dirty == 1 and market.spot > 0.0:
@@ -121,7 +127,7 @@ def _apply_option_trade(
     bid, ask = event.bid, event.ask
     if not ask > 0.0:
         bid, ask = quote_before(event.ts_event_ns, contract.quote, contract.earlier_quote)
-    side, probability = _label_trade(event, place, bid, ask, contract.tick, rules, market, labels)
+    side, probability = _label_trade(event, place, bid, ask, contract.tick, grid, market, labels)
     if side == 0:
         return
     _move_book(row, FLOW, -side * event.size, state)
@@ -136,7 +142,8 @@ def _apply_option_trade(
 @kernel
 def _apply_index_value(event: Any, code: int, market: Any, rules: Rules) -> None:
     if code == VIX:
-        if market.vix > 0.0 and market.joint_spot > 0.0 and event.price != market.vix and market.spot != market.joint_spot:
+        both_known = market.vix > 0.0 and market.joint_spot > 0.0
+        if both_known and event.price != market.vix and market.spot != market.joint_spot:
             market.joint_ticks += 1
             if (event.price > market.vix) != (market.spot > market.joint_spot):
                 market.opposite_ticks += 1
@@ -156,8 +163,14 @@ def refresh_fields(state: ContractState, rules: PanelRules) -> None:
         return
     if market.panel_events > rules.rebuild_events or not panel.covers(market, rules.half_width):
         panel.rebuild(
-            market, state.contracts, state.expiries, state.panel, rules.half_width, rules.window_ns,
-            rules.tau_floor_ns, (rules.hot_tau_ns, rules.hot_width),
+            market,
+            state.contracts,
+            state.expiries,
+            state.panel,
+            rules.half_width,
+            rules.window_ns,
+            rules.tau_floor_ns,
+            (rules.hot_tau_ns, rules.hot_width),
         )
     panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
 
@@ -181,25 +194,33 @@ def settle(state: ContractState, now_ns: int) -> None:
 
 @kernel
 def _apply(
-    event: Any, place: int, row: int, state: ContractState, tape: TapeState, levels: NDArray[np.float64],
-    rules: Rules, panel_rules: PanelRules, labels: NDArray[np.void],
+    events: NDArray[np.void],
+    place: int,
+    row: int,
+    state: ContractState,
+    tape: TapeState,
+    levels: NDArray[np.float64],
+    rules: tuple[Rules, PanelRules],
+    labels: NDArray[np.void],
 ) -> None:
     market = state.market[0]
+    event = events[place]
+    grid, panel_rules = rules
     if event.kind == OPTION_QUOTE:
         _apply_option_quote(event, row, state, panel_rules)
     elif event.kind == OPTION_TRADE:
-        _apply_option_trade(event, place, row, state, rules, panel_rules, labels)
+        _apply_option_trade(events, place, row, state, rules, labels)
     elif event.kind == QUOTE:
-        apply_underlying_quote(event, row, market, tape, rules.spot_max_age_ns)
+        apply_underlying_quote(event, row, market, tape, grid.spot_max_age_ns)
     elif event.kind == TRADE:
         instrument = tape.instruments[row]
         bid, ask = quote_before(event.ts_event_ns, instrument.quote, instrument.earlier_quote)
-        side, _ = _label_trade(event, place, bid, ask, instrument.tick, rules, market, labels)
-        apply_underlying_trade(event, side, instrument, market, rules.spot_max_age_ns)
+        side, _ = _label_trade(event, place, bid, ask, instrument.tick, grid, market, labels)
+        apply_underlying_trade(event, side, instrument, market, grid.spot_max_age_ns)
     elif event.kind == DEPTH:
-        apply_depth(event, row, market, tape, levels, rules.spot_max_age_ns)
+        apply_depth(event, row, market, tape, levels, grid.spot_max_age_ns)
     elif event.kind == INDEX_VALUE:
-        _apply_index_value(event, row, market, rules)
+        _apply_index_value(event, row, market, grid)
 
 
 @kernel
@@ -268,7 +289,7 @@ def advance(
         if market.bar_slot < 0 and market.spot > 0.0:
             _open_bar(market, grid.bar_ns)
         spot = market.spot
-        _apply(event, place, rows[place], state, tape, levels, grid, panel_rules, labels)
+        _apply(events, place, rows[place], state, tape, levels, rules, labels)
         if market.spot != spot:
             refresh_fields(state, panel_rules)
         if grid.pressure_ns == 0 or now_ns // grid.pressure_ns > market.pressure_slot:
