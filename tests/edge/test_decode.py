@@ -56,7 +56,7 @@ def reason_of(value: bytes | None, **options: Any) -> str | None:
     (reject,) = rejects
     assert reject.offset == 1
     assert reject.topic == "ticks"
-    assert reject.detail
+    assert 10 < len(reject.detail) < 400
     return reject.reason
 
 
@@ -89,6 +89,7 @@ HOSTILE: list[tuple[str, bytes | None, str]] = [
     ("10,000 deep in an unknown field", quote(x=0)[:-2] + DEEP + b"}", "too_deep"),
     ("10,000 deep objects", b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "too_deep"),
     ("10 MB", b"[" + b"1," * 5_000_000 + b"1]", "too_large"),
+    ("a flood of nothings", b"[" + b"1," * decoding.RECORDS_MAX + b"1]", "too_many_records"),
     ("a number", b"12", "wrong_shape"),
     ("null", b"null", "wrong_shape"),
     ("a string", b'"option_quote"', "wrong_shape"),
@@ -102,6 +103,7 @@ HOSTILE: list[tuple[str, bytes | None, str]] = [
     ("missing field", quote().replace(b"ask_size", b"ask_sizes"), "wrong_shape"),
     ("time beyond 64 bits", quote(ts_event_ns=2**70), "wrong_shape"),
     ("right is not C or P", contract(right="X", settles_ns=NOW_NS * 2), "wrong_shape"),
+    ("right is a novel", contract(right="X" * 10**6, settles_ns=NOW_NS * 2), "wrong_shape"),
     ("time 0", quote(ts_event_ns=0), "bad_time"),
     ("time negative", quote(ts_event_ns=-1), "bad_time"),
     ("time in ms", quote(ts_event_ns=NOW_MS), "bad_time"),
@@ -262,7 +264,7 @@ def test_names_stand_once_in_a_batch() -> None:
     assert sorted(batch.names) == ["C1", "SPX", "a"]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50, derandomize=True, deadline=None)
 @given(st.lists(ANY_RECORD, max_size=12), st.integers(0, 12))
 def test_decoding_does_not_depend_on_how_messages_are_cut_into_batches(records: list[Any], cut: int) -> None:
     """A decoder keeps no state: two halves give what the whole gives."""
@@ -278,7 +280,7 @@ def test_no_messages_make_an_empty_batch() -> None:
     assert (len(batch.events), rejects) == (0, [])
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.binary(max_size=80) | st.text(max_size=40).map(str.encode))
 def test_no_bytes_raise(value: bytes) -> None:
     """Random bytes are rejected, not thrown."""
@@ -287,7 +289,7 @@ def test_no_bytes_raise(value: bytes) -> None:
     assert len(batch.events) == 0
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300, derandomize=True, deadline=None)
 @given(st.sampled_from([quote(), contract(settles_ns=NOW_NS * 2), b"[" + quote() + b"]"]), st.data())
 def test_no_damaged_record_raises(value: bytes, data: st.DataObject) -> None:
     """One byte overwritten anywhere: a record, or a reject, never both and never neither."""

@@ -17,7 +17,7 @@ from dhpe.edge.encode import WireMessage, encode_batch, encode_output, rfc3339, 
 from dhpe.edge.examples import ALERT, PRESSURE
 from wire_records import ANY_RECORD, RECORDS, canonical
 
-ROUND_TRIP = settings(max_examples=60, deadline=None)
+ROUND_TRIP = settings(max_examples=60, derandomize=True, deadline=None)
 
 
 def batch_of(records: list[Any]) -> Batch:
@@ -45,7 +45,7 @@ def records_of(message: WireMessage) -> list[Any]:
 
 @pytest.mark.parametrize("kind", RECORDS)
 @given(data=st.data())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30, derandomize=True, deadline=None)
 def test_a_record_survives_bytes_columns_and_bytes(kind: str, data: st.DataObject) -> None:
     """Record to batch to record: nothing is lost and nothing is added, whatever the kind."""
     records = data.draw(st.lists(RECORDS[kind], min_size=1, max_size=5))
@@ -135,6 +135,7 @@ def test_an_alert_carries_the_cloudevents_attributes_in_its_headers() -> None:
     assert encode_output(ALERT) == message
 
 
+@settings(derandomize=True)
 @given(st.integers(wire.TIME_FIRST_NS, wire.TIME_LAST_NS - 1))
 def test_event_time_is_written_as_rfc_3339_to_the_nanosecond(time_ns: int) -> None:
     """What a standard parser reads back, and the digits it drops, make the same instant."""

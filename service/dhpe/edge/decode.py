@@ -28,8 +28,12 @@ from dhpe.edge.sessions import settlement_ns
 
 MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 """A larger message is rejected unread; 8 MiB are some 40,000 records in one array."""
+RECORDS_MAX: Final = 100_000
+"""Of one message: of an array of millions of nothings each would be a reject."""
 WHOLE_MESSAGE: Final = -1
 """The index of a reject that speaks of the message and not of one record in it."""
+DETAIL_LENGTH_MAX: Final = 300
+"""Characters of what others say about a hostile value: they quote it whole."""
 CONTENT_TYPE: Final = "application/json"
 FUTURE_LIMIT_MS: Final = 1000
 
@@ -165,8 +169,10 @@ def _gather(messages: Sequence[Message], topic: str, bytes_max: int, rejects: li
                     indices.append(index)
             continue
         if type(record) is list:
-            if not record:
-                rejects.append(Reject(topic, offset, WHOLE_MESSAGE, "", "empty", "the array holds no record"))
+            fault = _count_fault(len(record))
+            if fault is not None:
+                rejects.append(Reject(topic, offset, WHOLE_MESSAGE, "", *fault))
+                continue
             records += record
             places += [place] * len(record)
             indices += range(len(record))
@@ -194,6 +200,14 @@ def _refusal(value: bytes | None, content_type: str | None, bytes_max: int) -> _
     return None
 
 
+def _count_fault(size: int) -> _Fault | None:
+    if size == 0:
+        return _Fault("empty", "the array holds no record")
+    if size > RECORDS_MAX:
+        return _Fault("too_many_records", f"the array holds {size} records: at most {RECORDS_MAX} are read")
+    return None
+
+
 def _salvage(value: bytes) -> Iterator[tuple[int, wire.Record | _Fault]]:
     """What can be had of a message that does not decode as a whole: record by record, or its one fault."""
     if not value.strip():
@@ -208,6 +222,10 @@ def _salvage(value: bytes) -> Iterator[tuple[int, wire.Record | _Fault]]:
         except msgspec.DecodeError as error:
             yield WHOLE_MESSAGE, _Fault("undecodable", f"the message is not JSON: {error}")
         else:
+            fault = _count_fault(len(elements))
+            if fault is not None:
+                yield WHOLE_MESSAGE, fault
+                return
             for index, element in enumerate(elements):
                 yield index, _record_or_fault(element)
 
@@ -221,7 +239,7 @@ def _record_or_fault(value: bytes | msgspec.Raw) -> wire.Record | _Fault:
     except RecursionError:
         return _TOO_DEEP
     except msgspec.ValidationError as error:
-        return _shape_fault(value, str(error))
+        return _shape_fault(value, str(error)[:DETAIL_LENGTH_MAX])
     except msgspec.DecodeError as error:
         return _Fault("undecodable", f"the message is not JSON: {error}")
 
@@ -369,7 +387,7 @@ def _contract(record: wire.Contract, settles: Callable[[str, str, str], int]) ->
         try:
             instant = settles(record.expiration, record.settlement, record.calendar)
         except ValueError as error:
-            return _Fault("unknown_session", str(error))
+            return _Fault("unknown_session", str(error)[:DETAIL_LENGTH_MAX])
     right = 1 if record.right == "C" else -1
     american = record.exercise == "american"
     return columns.Contract(record.symbol, right, record.strike, record.multiplier, american, instant)

@@ -82,6 +82,9 @@ SettlementTime = Annotated[int, _time("The settlement instant of the series itse
 SequenceNumber = Annotated[
     int, Meta(ge=0, le=INT64_MAX, description="Per source, rising; a repeated (source, sequence) is dropped.")
 ]
+ExchangeDate = Annotated[
+    str, Meta(min_length=10, max_length=10, description="YYYY-MM-DD, at the exchange.", examples=["2026-09-18"])
+]
 Price = Annotated[float, _number("Price of one unit.", "price", minimum=0, exclusiveMaximum=PRICE_LIMIT)]
 PositivePrice = Annotated[
     float, _number("Price of one unit.", "price", exclusiveMinimum=0, exclusiveMaximum=PRICE_LIMIT)
@@ -137,7 +140,7 @@ class Contract(_Numbered, frozen=True, gc=False, omit_defaults=True, tag="contra
     multiplier: Multiplier = 100.0
     exercise: Literal["european", "american"] = "european"
     settles_ns: SettlementTime | None = None
-    expiration: Annotated[str, Meta(description="YYYY-MM-DD, exchange date.", examples=["2026-09-18"])] | None = None
+    expiration: ExchangeDate | None = None
     settlement: Annotated[Literal["am", "pm"], Meta(description="A series attribute, not the date's.")] | None = None
     calendar: Annotated[str, _name("The exchange calendar that says when its sessions end.", "XNYS")] | None = None
 
@@ -155,7 +158,7 @@ class OpenInterest(_Numbered, frozen=True, gc=False, omit_defaults=True, tag="op
     """Open interest as of the close before ``trading_date``."""
 
     symbol: Symbol
-    trading_date: Annotated[str, Meta(description="YYYY-MM-DD, exchange date.", examples=["2026-08-20"])]
+    trading_date: ExchangeDate
     open_interest: Annotated[float, _number("Contracts.", "contracts", minimum=0, exclusiveMaximum=SIZE_LIMIT)]
 
 
