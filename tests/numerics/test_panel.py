@@ -14,6 +14,7 @@ from dhpe.numerics.black import gamma_vanna_charm
 from dhpe.numerics.revalue import ContractState, PanelRules
 from dhpe.numerics.state import NS_PER_S, NS_PER_YEAR
 from dhpe.parameters import Parameters
+from slow_book import slow_fields
 
 START_NS = 1_700_000_000 * NS_PER_S
 DAY_NS = 86_400 * NS_PER_S
@@ -67,27 +68,9 @@ def evaluated(state: ContractState) -> np.ndarray:
     return state.market["fields"][0].copy()
 
 
-def slow_fields(book: Book) -> tuple[np.ndarray, np.ndarray]:
-    """Fields and sums of |contribution|, contract by contract in plain Python."""
-    state = book.state
-    net, gross = np.zeros((4, 3)), np.zeros((4, 3))
-    market = state.market[0]
-    spot, ts_ns = float(market["spot"]), int(market["ts_ns"])
-    for contract in state.contracts[: market["contracts"]]:
-        expiry = state.expiries[contract["expiry"]]
-        tau = max(int(contract["settles_ns"]) - ts_ns, RULES.tau_floor_ns) / NS_PER_YEAR
-        rate, dividend_yield = expiry["rate"], expiry["rate"] - expiry["carry"]
-        strike, vol, right = contract["strike"], contract["vol"], contract["right"]
-        gamma, vanna, charm = gamma_vanna_charm.py_func(spot, strike, tau, rate, dividend_yield, vol, right)
-        units = np.array([gamma * spot**2, vanna * spot, charm * spot, expiry["beta"] * vanna * spot])
-        net += np.outer(units * contract["multiplier"], contract["position"])
-        gross += np.outer(np.abs(units) * contract["multiplier"], np.abs(contract["position"]))
-    return net, gross
-
-
 def error(book: Book) -> float:
     """Largest error of the panel's fields relative to the gross field."""
-    net, gross = slow_fields(book)
+    net, gross = slow_fields(book, RULES.tau_floor_ns)
     return float((np.abs(evaluated(book.state) - net) / gross).max())
 
 
@@ -137,7 +120,7 @@ def test_option_events_leave_what_a_rebuild_would_give(events: list[tuple[int, s
             panel.move_position(row, 2, 1000.0 * amount, market, state.contracts, state.expiries, state.panel)
     kept = evaluated(state)
     rebuild(book)
-    assert np.abs(kept - evaluated(state)).max() <= 1e-12 * slow_fields(book)[1].max()
+    assert np.abs(kept - evaluated(state)).max() <= 1e-12 * slow_fields(book, RULES.tau_floor_ns)[1].max()
 
 
 @pytest.mark.parametrize("right", [1, -1])
@@ -171,7 +154,7 @@ def test_the_self_check_finds_an_error_that_was_put_in() -> None:
     market = state.market[0]
     evaluated(state)
     panel.recompute(market, state.contracts, state.expiries, state.panel, RULES.tau_floor_ns)
-    np.testing.assert_allclose(state.panel.exact, slow_fields(book)[0], rtol=1e-9)
+    np.testing.assert_allclose(state.panel.exact, slow_fields(book, RULES.tau_floor_ns)[0], rtol=1e-9)
     assert panel.largest_error(market, state.panel) < 1e-7
     state.panel.sums[0, 0] *= 1.01
     evaluated(state)
