@@ -6,11 +6,11 @@ import httpx
 import msgspec
 import pytest
 from pydantic import SecretStr
-from web.records import START_NS, alert, encoded, pressure
-from web.service import Service
 
 from dhpe.outputs import Pressure
 from dhpe.settings import Settings
+from web.records import START_NS, alert, encoded, pressure
+from web.service import Service
 
 PROBLEM = "application/problem+json"
 

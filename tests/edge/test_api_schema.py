@@ -15,10 +15,10 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
     unsupported_method,
 )
-from web.records import alert, pressure
-from web.service import Service
 
 from dhpe.outputs import Alert, Pressure
+from web.records import alert, pressure
+from web.service import Service
 
 SERVICE = Service()
 for _record in (pressure(), pressure(1.3, underlying="GOOG"), alert()):

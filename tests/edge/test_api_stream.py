@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import httpx
 import pytest
-from web.records import START_NS, alert, pressure
-from web.service import RunningService, Service
 
 from dhpe.settings import Settings
+from web.records import START_NS, alert, pressure
+from web.service import RunningService, Service
 
 
 class Event(NamedTuple):

@@ -4,9 +4,9 @@ import re
 from collections.abc import Mapping
 
 from prometheus_client.parser import text_string_to_metric_families
-from web.records import alert, pressure
 
 from dhpe.edge.metrics import REASONS_MAX, SERIES_MAX, UNDERLYINGS_MAX, Metrics, UnderlyingSample
+from web.records import alert, pressure
 
 NUMBERS: Mapping[str, float | None] = {"amplification": 1.25, "feedback_gain": 0.2, "spot": None}
 

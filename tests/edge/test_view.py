@@ -3,13 +3,13 @@
 import asyncio
 
 import pytest
-from web.records import START_NS, alert, encoded, pressure
-from web.service import HEADERS
 
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.view import HistoryPoint, StreamFull, Subscription, View, ViewLimits
 from dhpe.outputs import Alert, Pressure
 from dhpe.settings import Settings
+from web.records import START_NS, alert, encoded, pressure
+from web.service import HEADERS
 
 MS = 1_000_000
 

@@ -76,7 +76,9 @@ class Metrics:
         self._loop_lag_s = self._gauge("dhpe_loop_lag_seconds", "How late the event loop wakes")
         self._clients = self._gauge("dhpe_stream_clients", "Open event streams")
         self._dropped = self._counter("dhpe_stream_dropped", "Event streams dropped, by reason", "reason")
-        self._view_rejected = self._counter("dhpe_view_rejected", "Output records the view left out, by reason", "reason")
+        self._view_rejected = self._counter(
+            "dhpe_view_rejected", "Output records the view left out, by reason", "reason"
+        )
         self._reasons: dict[str, set[str]] = {"reason": set(), "flag": set(), "rule": set()}
 
     # the worker
