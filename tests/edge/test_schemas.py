@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from dhpe.columns import TOPIC_OF_KIND
 from dhpe.edge import compatibility, examples, schemas
 from dhpe.edge import messages as wire
+from dhpe.edge.dead_letters import dead_letters
 from dhpe.edge.decode import decode
 from dhpe.edge.encode import encode_output
 from dhpe.edge.glossary import MEANINGS
+from dhpe.edge.log import LogRecord
 from wire_records import ANY_RECORD
 
 DOCUMENTS = schemas.documents()
@@ -152,6 +154,16 @@ def test_the_cloudevents_headers_are_those_that_an_alert_carries() -> None:
     headers = {name: value.decode() for name, value in encode_output(examples.ALERT).headers}
     validator(message["headers"]).validate(headers)
     assert set(headers) == set(message["headers"]["properties"])
+
+
+def test_the_dead_letter_headers_are_those_that_a_dead_letter_carries() -> None:
+    """Likewise for what could not be applied."""
+    record = LogRecord("ticks", 3, 17, b"SPX", b"{nonsense", (), 1_700_000_000_000)
+    rejects = decode([(17, b"SPX", b"{nonsense", None, None)], "ticks").rejects
+    (letter,) = dead_letters([record], rejects, "ticks.dlt", 1_000_000)
+    message = DOCUMENTS[schemas.ASYNCAPI_FILE]["components"]["messages"]["dead_letter"]
+    validator(message["headers"]).validate({name: value.decode() for name, value in letter.headers})
+    assert {name for name, _ in letter.headers} == set(message["headers"]["properties"])
 
 
 def test_writing_then_checking_finds_nothing_and_writing_twice_changes_nothing(tmp_path: Path) -> None:

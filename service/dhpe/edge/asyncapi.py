@@ -81,8 +81,8 @@ def _messages() -> dict[str, Any]:
             "name": "dead_letter",
             "contentType": "application/octet-stream",
             "summary": "The message as it was read, with where it stood and why it was not applied.",
-            "headers": _object(dict.fromkeys(("topic", "partition", "offset", "timestamp", "reason"), _TEXT)),
-            "payload": {"description": "The bytes of the message, unmodified."},
+            "headers": _object(_dead_letter()),
+            "payload": {"description": "The bytes of the message, unmodified; its first 64 KiB where it does not fit."},
         },
         "internal": {
             "name": "internal",
@@ -117,6 +117,20 @@ def _message(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 def _object(properties: dict[str, Any]) -> dict[str, Any]:
     return {"type": "object", "properties": properties, "required": list(properties)}
+
+
+def _dead_letter() -> dict[str, Any]:
+    """The headers that ``dhpe.edge.dead_letters`` writes on every letter; the message's own follow them."""
+    return {
+        "topic": _TEXT,
+        "partition": _TEXT,
+        "offset": _TEXT,
+        "timestamp": _TEXT | {"description": "Append time of the message, ms."},
+        "reason": _TEXT | {"description": "Short snake_case words, joined with commas."},
+        "detail": _TEXT | {"description": "A sentence about the first bad record."},
+        "indices": _TEXT | {"description": "Of an array: the bad records, from 0, joined with commas."},
+        "rejected": _TEXT | {"description": "How many records were refused."},
+    }
 
 
 def _cloudevents() -> dict[str, Any]:
