@@ -6,7 +6,7 @@ set -euo pipefail
 
 present() {
     case $1 in
-        java) [ "$(java -version 2>&1 | sed -n '1s/.*"\([0-9]*\).*/\1/p')" -ge 17 ] 2>/dev/null ;;
+        java) [ "$(java -version 2>&1 | sed -n '1s/[^"]*"\([0-9]*\).*/\1/p')" -ge 17 ] 2>/dev/null ;;
         maven) command -v mvn ;;
         chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
         prometheus) command -v prometheus && command -v promtool ;;
