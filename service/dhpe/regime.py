@@ -83,7 +83,10 @@ class Bar(NamedTuple):
 
 
 class Transition(NamedTuple):
-    """A change of state or of the protocol: what changed, why, and the numbers on both sides of each comparison."""
+    """A change of state or of the protocol: what changed, why, and the numbers on both sides of each comparison.
+
+    ``thresholds`` has the name of the evidence that was compared with it; the table says in which direction.
+    """
 
     rule: str
     from_state: str
@@ -253,7 +256,6 @@ class RegimeMachine:
 
     def _say(self, name: str, from_state: State, rule: Rule | ProtocolRule, numbers: tuple[float, ...]) -> Transition:
         named = {evidence: numbers[i] for i, evidence in enumerate(regime_rows.EVIDENCE)}
-        limits = {condition.threshold for condition in rule.conditions}
         return Transition(
             rule=name,
             from_state=from_state,
@@ -265,10 +267,11 @@ class RegimeMachine:
                 for evidence, number in named.items()
                 if evidence not in LIMIT_NAMES
             },
+            # A left-out condition (unknown evidence) has nothing to be compared with.
             thresholds={
-                limit: numbers[self._positions[limit]]
-                for limit in sorted(limits)
-                if not math.isnan(numbers[self._positions[limit]])
+                condition.evidence: numbers[self._positions[condition.threshold]]
+                for condition in rule.conditions
+                if not math.isnan(named[condition.evidence])
             },
             confidence=self._score(numbers),
         )
