@@ -104,7 +104,7 @@ TRANSITIONS: Final = (
         (*FALLING_WITH_RISING_VOL, Condition("spot_vol_correlation", "<", "correlation_max")),
         "critical",
         True,
-        "Spot fell {spot_move_log:.2%} while vol rose {vol_move_points:.2f} points, both beyond what the calm before"
+        "Spot moved {spot_move_log:.2%} while vol rose {vol_move_points:.2f} points, both beyond what the calm before"
         " allows, with a correlation of {spot_vol_correlation:.2f}: falling price and rising vol drive each other.",
     ),
     Rule(
@@ -113,7 +113,7 @@ TRANSITIONS: Final = (
         (*FALLING_WITH_RISING_VOL, Condition("spot_vol_sync", ">=", "spot_vol_sync_min")),
         "critical",
         True,
-        "Spot fell {spot_move_log:.2%} while vol rose {vol_move_points:.2f} points, both beyond what the calm before"
+        "Spot moved {spot_move_log:.2%} while vol rose {vol_move_points:.2f} points, both beyond what the calm before"
         " allows, and {spot_vol_sync:.0%} of the ticks went opposite ways: falling price and rising vol drive each"
         " other.",
     ),
