@@ -38,8 +38,11 @@ RATE_LIMIT: Final = 1.0
 """A slope that says a rate beyond +-100 % a year is broken data."""
 OUTLIER_WIDTH: Final = 3.0
 """In half spreads of the pair, on top of three median deviations."""
-DISCOUNT_SLACK: Final = 0.1
-"""Per year: how wrong the first guess of the rate may be before a good pair looks like an outlier."""
+GUESSED_SLACK: Final = 0.1
+FITTED_SLACK: Final = 0.004
+"""Per year: how wrong a guessed and a fitted rate may be before a good pair looks like an outlier."""
+SLACK_STEP: Final = 0.3
+"""From guessed to fitted the slack shrinks by this factor with each fit, so that outliers leave in order of size."""
 SPREAD_FLOOR: Final = 1e-5
 """Of spot: no pair is better than this, however tight."""
 DEVIATION_FLOOR: Final = 2e-3
@@ -155,8 +158,11 @@ def _median(values: NDArray[np.float64], count: int) -> float:
 
 
 @kernel
-def _weigh(pairs: Pairs, begin: int, end: int, deviation: float, tau: float, discount: float) -> None:
-    """Weights by spread and nearness to the forward; 0 for a pair that contradicts the others."""
+def _weigh(pairs: Pairs, begin: int, end: int, deviation: float, discount: float, rate_slack: float) -> None:
+    """Weights by spread and nearness to the forward; 0 for a pair that contradicts the others.
+
+    ``rate_slack`` is how wrong the rate in ``discount`` may be, times tau.
+    """
     count = end - begin
     scratch = pairs.ratio[begin:end]
     for at in range(begin, end):
@@ -168,7 +174,7 @@ def _weigh(pairs: Pairs, begin: int, end: int, deviation: float, tau: float, dis
     for at in range(begin, end):
         half = math.sqrt(pairs.half_spread[at] * pairs.half_spread[at] + SPREAD_FLOOR * SPREAD_FLOOR)
         miss = abs(pairs.strike[at] + pairs.difference[at] / discount - middle)
-        slack = DISCOUNT_SLACK * tau * abs(pairs.strike[at] - middle)
+        slack = rate_slack * abs(pairs.strike[at] - middle)
         away = math.log(pairs.strike[at] / middle) / deviation if middle > 0.0 else 0.0
         fair = miss <= OUTLIER_WIDTH * (half + scatter) + slack
         pairs.weight[at] = math.exp(-0.5 * away * away) / (half * half) if fair else 0.0
@@ -290,8 +296,13 @@ def _slopes(
             continue
         deviations[row] = _deviation(pairs, begin, end)
         _to_ratios(pairs, begin, end, deviations[row])
-        _weigh(pairs, begin, end, deviations[row], tau, math.exp(-guess * tau))
-        slopes[row] = _slope_rate(_line(pairs, begin, end)[2], tau)
+        rate = guess
+        slack = GUESSED_SLACK
+        while slack > FITTED_SLACK and not math.isnan(rate):
+            _weigh(pairs, begin, end, deviations[row], math.exp(-rate * tau), slack * tau)
+            rate = _slope_rate(_line(pairs, begin, end)[2], tau)
+            slack *= SLACK_STEP
+        slopes[row] = rate
     return slopes
 
 
@@ -302,7 +313,7 @@ def _carry_of_pairs(expiry: np.void, pairs: Pairs, begin: int, end: int, deviati
     if begin == end or tau <= 0.0:
         return math.nan
     discount = math.exp(-expiry["rate"] * tau)
-    _weigh(pairs, begin, end, deviation, tau, discount)
+    _weigh(pairs, begin, end, deviation, discount, FITTED_SLACK * tau)
     strike, difference, _, used = _line(pairs, begin, end)
     ratio = strike + difference / discount
     return math.log(ratio) / tau if used > 0 and ratio > 0.0 else math.nan
