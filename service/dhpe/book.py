@@ -4,6 +4,7 @@
 carry through every classified trade, and are clipped to the open interest at each new print.
 """
 
+import math
 from typing import Final
 
 import numpy as np
@@ -134,7 +135,7 @@ class Book:
         contract = self.state.contracts[row]
         for name in _CONTRACT_FACTS:
             contract[name] = getattr(fact, name)
-        contract["log_strike"] = np.log(fact.strike)
+        contract["log_strike"] = math.log(fact.strike)
         contract["expiry"] = self._expiry(fact.settles_ns)
         contract["active"] = 1
         contract["vol"] = np.nan
