@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Ask the container's own /healthz; exit 0 where the service answers that it makes progress.
 
 Only the standard library, since this runs every few seconds. The port is that of DHPE_HTTP_PORT: where a config file
