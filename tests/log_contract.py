@@ -165,7 +165,9 @@ class LogContract:
         log, feed = await room.open_log(), await room.open_log()
         reader = await log.reader({(room.pressure, 0): 0, (room.pressure, 1): 0})
         assert await reader.fetch(10, 0.01) == []
-        await feed.append([OutRecord(room.pressure, b"k", b"zero", (), 0), OutRecord(room.pressure, b"k", b"one", (), 1)])
+        await feed.append(
+            [OutRecord(room.pressure, b"k", b"zero", (), 0), OutRecord(room.pressure, b"k", b"one", (), 1)]
+        )
         found = await read_count(reader, 2)
         assert {(record.partition, record.value) for record in found} == {(0, b"zero"), (1, b"one")}
         await reader.close()

@@ -81,6 +81,10 @@ class PartitionWorker:
             one.cancel()
             await asyncio.wait([one], timeout=timeout_s)
 
+    def applied(self, topic: str) -> int:
+        """The committed position in an input topic: everything before it is in the outputs."""
+        return self._applied.chain if topic == self._names.chain else self._applied.ticks
+
     def lag(self) -> tuple[int, float]:
         """How far behind the inputs' ends: records, and seconds since the newest applied record was appended."""
         if self.phase != "live":

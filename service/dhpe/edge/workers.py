@@ -63,6 +63,10 @@ class Workers:
         self._stopping = True
         self._wake.set()
 
+    def worker(self, partition: int) -> PartitionWorker | None:
+        """The worker of ``partition``, or None where it is not ours."""
+        return self._working.get(partition)
+
     def alive(self) -> bool:
         """Whether the event loop still comes round."""
         return time.monotonic() - self._watched_s < LOOP_STALLED_S

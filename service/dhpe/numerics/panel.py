@@ -76,13 +76,13 @@ def field_tau(settles_ns: int, ts_ns: int, tau_floor_ns: int) -> float:
 @kernel
 def unit_fields(log_spot: float, contract: Any, expiry: Any, tau: float) -> tuple[float, float, float]:
     """(gamma S^2 M, vanna S M, charm S M) of one long contract at log spot, tau years before its settlement."""
-    vol = contract.vol
-    rate = expiry.rate
-    carry = expiry.carry
+    vol = contract["vol"]
+    rate = expiry["rate"]
+    carry = expiry["carry"]
     deviation = vol * math.sqrt(tau)
-    log_forward = log_spot + expiry.basis + carry * tau
-    d1 = (log_forward - contract.log_strike) / deviation + 0.5 * deviation
-    value = math.exp(log_forward - rate * tau) * contract.multiplier
+    log_forward = log_spot + expiry["basis"] + carry * tau
+    d1 = (log_forward - contract["log_strike"]) / deviation + 0.5 * deviation
+    value = math.exp(log_forward - rate * tau) * contract["multiplier"]
     if -_DENSITY_CUT < d1 < _DENSITY_CUT:
         density = value * _INVERSE_SQRT_2PI * math.exp(-0.5 * d1 * d1)
     else:
@@ -93,14 +93,14 @@ def unit_fields(log_spot: float, contract: Any, expiry: Any, tau: float) -> tupl
     charm = -density * (2.0 * carry * tau - d2 * deviation) / (2.0 * tau * deviation)
     dividend_yield = rate - carry
     if dividend_yield != 0.0:
-        right = float(contract.right)
+        right = float(contract["right"])
         charm += right * dividend_yield * value * 0.5 * math.erfc(-right * d1 * _INVERSE_SQRT_2)
     return gamma, vanna, charm
 
 
 @kernel
 def _holds_nothing(contract: Any) -> bool:
-    position = contract.position
+    position = contract["position"]
     return position[0] == 0.0 and position[1] == 0.0 and position[2] == 0.0
 
 
@@ -110,10 +110,10 @@ def _fill_units(
 ) -> None:
     units = panel.units[row]
     for instant in range(INSTANTS):
-        ts_ns = market.panel_start_ns if instant == 0 else market.panel_end_ns
-        tau = field_tau(contract.settles_ns, ts_ns, floor_ns)
+        ts_ns = market["panel_start_ns"] if instant == 0 else market["panel_end_ns"]
+        tau = field_tau(contract["settles_ns"], ts_ns, floor_ns)
         for node in range(panel.nodes.shape[0]):
-            log_spot = market.panel_center + half_width * panel.nodes[node]
+            log_spot = market["panel_center"] + half_width * panel.nodes[node]
             gamma, vanna, charm = unit_fields(log_spot, contract, expiry, tau)
             units[GAMMA, instant, node] = gamma
             units[VANNA, instant, node] = vanna
@@ -136,13 +136,13 @@ def _add(row: int, book: int, quantity: float, beta: float, panel: PanelArrays) 
 @kernel
 def take_off(row: int, market: Any, contracts: Any, expiries: Any, panel: PanelArrays) -> None:
     """Take the contribution of one contract off the nodes, as it was put on."""
-    if market.panel_valid == 0 or panel.priced[row] == 0:
+    if market["panel_valid"] == 0 or panel.priced[row] == 0:
         return
     contract = contracts[row]
-    for book in range(contract.position.shape[0]):
-        _add(row, book, -contract.position[book], expiries[contract.expiry].beta, panel)
+    for book in range(contract["position"].shape[0]):
+        _add(row, book, -contract["position"][book], expiries[contract["expiry"]].beta, panel)
     panel.priced[row] = 0
-    market.panel_events += 1
+    market["panel_events"] += 1
 
 
 @kernel
@@ -151,14 +151,14 @@ def put_on(
 ) -> None:
     """Price one contract at the nodes and add it, unless it is hot, settled, unheld or without vol."""
     contract = contracts[row]
-    if market.panel_valid == 0 or contract.active == 0 or contract.hot == 1:
+    if market["panel_valid"] == 0 or contract["active"] == 0 or contract["hot"] == 1:
         return
-    if not contract.vol > 0.0 or _holds_nothing(contract):
+    if not contract["vol"] > 0.0 or _holds_nothing(contract):
         return
-    expiry = expiries[contract.expiry]
+    expiry = expiries[contract["expiry"]]
     _fill_units(row, market, contract, expiry, panel, half_width, floor_ns)
-    for book in range(contract.position.shape[0]):
-        _add(row, book, contract.position[book], expiry.beta, panel)
+    for book in range(contract["position"].shape[0]):
+        _add(row, book, contract["position"][book], expiry["beta"], panel)
     panel.priced[row] = 1
 
 
@@ -168,28 +168,28 @@ def move_position(
 ) -> None:
     """Add ``quantity`` contracts to one book; the nodes follow where the contract is priced."""
     contract = contracts[row]
-    contract.position[book] += quantity
-    if market.panel_valid == 1 and panel.priced[row] == 1:
-        _add(row, book, quantity, expiries[contract.expiry].beta, panel)
-        market.panel_events += 1
+    contract["position"][book] += quantity
+    if market["panel_valid"] == 1 and panel.priced[row] == 1:
+        _add(row, book, quantity, expiries[contract["expiry"]].beta, panel)
+        market["panel_events"] += 1
 
 
 @kernel
 def _is_hot(contract: Any, market: Any, hot_tau_ns: int, hot_width: float, floor_ns: int) -> bool:
-    if contract.settles_ns - market.panel_end_ns >= hot_tau_ns or not contract.vol > 0.0:
+    if contract["settles_ns"] - market["panel_end_ns"] >= hot_tau_ns or not contract["vol"] > 0.0:
         return False
-    deviation = contract.vol * math.sqrt(field_tau(contract.settles_ns, market.panel_start_ns, floor_ns))
-    return abs(market.panel_center - contract.log_strike) < hot_width * deviation
+    deviation = contract["vol"] * math.sqrt(field_tau(contract["settles_ns"], market["panel_start_ns"], floor_ns))
+    return abs(market["panel_center"] - contract["log_strike"]) < hot_width * deviation
 
 
 @kernel
 def _clear(market: Any, panel: PanelArrays) -> None:
-    market.hot_rows = 0
-    market.live_contracts = 0
-    market.valued_contracts = 0
-    market.held_contracts = 0
-    market.american_contracts = 0
-    market.anchored_contracts = 0
+    market["hot_rows"] = 0
+    market["live_contracts"] = 0
+    market["valued_contracts"] = 0
+    market["held_contracts"] = 0
+    market["american_contracts"] = 0
+    market["anchored_contracts"] = 0
     sums = panel.sums
     for field in range(sums.shape[0]):
         for book in range(sums.shape[1]):
@@ -200,15 +200,15 @@ def _clear(market: Any, panel: PanelArrays) -> None:
 
 @kernel
 def _count(contract: Any, market: Any) -> None:
-    market.live_contracts += 1
-    if contract.vol > 0.0:
-        market.valued_contracts += 1
+    market["live_contracts"] += 1
+    if contract["vol"] > 0.0:
+        market["valued_contracts"] += 1
     if not _holds_nothing(contract):
-        market.held_contracts += 1
-    if contract.american == 1:
-        market.american_contracts += 1
-    if contract.anchored == 1:
-        market.anchored_contracts += 1
+        market["held_contracts"] += 1
+    if contract["american"] == 1:
+        market["american_contracts"] += 1
+    if contract["anchored"] == 1:
+        market["anchored_contracts"] += 1
 
 
 @kernel
@@ -223,24 +223,24 @@ def rebuild(
     hot: tuple[int, float],
 ) -> None:
     """Build the panel anew around the present spot and time: O(contracts * nodes). ``hot`` is (tau ns, deviations)."""
-    market.panel_center = math.log(market.spot)
-    market.panel_start_ns = market.ts_ns
-    market.panel_end_ns = market.ts_ns + window_ns
-    market.panel_events = 0
-    market.panel_rebuilds += 1
-    market.panel_valid = 1
+    market["panel_center"] = math.log(market["spot"])
+    market["panel_start_ns"] = market["ts_ns"]
+    market["panel_end_ns"] = market["ts_ns"] + window_ns
+    market["panel_events"] = 0
+    market["panel_rebuilds"] += 1
+    market["panel_valid"] = 1
     _clear(market, panel)
-    for row in range(market.contracts):
+    for row in range(market["contracts"]):
         contract = contracts[row]
         panel.priced[row] = 0
-        contract.hot = 0
-        if contract.active == 0:
+        contract["hot"] = 0
+        if contract["active"] == 0:
             continue
         _count(contract, market)
         if _is_hot(contract, market, hot[0], hot[1], floor_ns):
-            contract.hot = 1
-            panel.hot_rows[market.hot_rows] = row
-            market.hot_rows += 1
+            contract["hot"] = 1
+            panel.hot_rows[market["hot_rows"]] = row
+            market["hot_rows"] += 1
         else:
             put_on(row, market, contracts, expiries, panel, half_width, floor_ns)
 
@@ -248,9 +248,9 @@ def rebuild(
 @kernel
 def covers(market: Any, half_width: float) -> bool:
     """Whether the panel's window holds the present spot and time."""
-    if market.panel_valid == 0 or not market.panel_start_ns <= market.ts_ns < market.panel_end_ns:
+    if market["panel_valid"] == 0 or not market["panel_start_ns"] <= market["ts_ns"] < market["panel_end_ns"]:
         return False
-    return abs(math.log(market.spot) - market.panel_center) <= half_width
+    return abs(math.log(market["spot"]) - market["panel_center"]) <= half_width
 
 
 @kernel
@@ -277,22 +277,22 @@ def _add_exactly(
     row: int, market: Any, contracts: Any, expiries: Any, floor_ns: int, fields: NDArray[np.float64]
 ) -> None:
     contract = contracts[row]
-    expiry = expiries[contract.expiry]
-    tau = field_tau(contract.settles_ns, market.ts_ns, floor_ns)
-    gamma, vanna, charm = unit_fields(math.log(market.spot), contract, expiry, tau)
-    for book in range(contract.position.shape[0]):
-        quantity = contract.position[book]
+    expiry = expiries[contract["expiry"]]
+    tau = field_tau(contract["settles_ns"], market["ts_ns"], floor_ns)
+    gamma, vanna, charm = unit_fields(math.log(market["spot"]), contract, expiry, tau)
+    for book in range(contract["position"].shape[0]):
+        quantity = contract["position"][book]
         fields[GAMMA, book] += quantity * gamma
         fields[VANNA, book] += quantity * vanna
         fields[CHARM, book] += quantity * charm
-        fields[BETA_VANNA, book] += quantity * vanna * expiry.beta
+        fields[BETA_VANNA, book] += quantity * vanna * expiry["beta"]
 
 
 @kernel
 def evaluate(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, half_width: float, floor_ns: int) -> None:
     """The fields at the present spot and time from the nodes and the hot contracts, into ``market.fields``."""
-    _blend_weights((math.log(market.spot) - market.panel_center) / half_width, panel)
-    late = (market.ts_ns - market.panel_start_ns) / (market.panel_end_ns - market.panel_start_ns)
+    _blend_weights((math.log(market["spot"]) - market["panel_center"]) / half_width, panel)
+    late = (market["ts_ns"] - market["panel_start_ns"]) / (market["panel_end_ns"] - market["panel_start_ns"])
     sums = panel.sums
     for field in range(sums.shape[0]):
         for book in range(sums.shape[1]):
@@ -301,10 +301,10 @@ def evaluate(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, hal
             for node in range(panel.nodes.shape[0]):
                 begin += panel.blend[node] * sums[field, book, 0, node]
                 end += panel.blend[node] * sums[field, book, 1, node]
-            market.fields[field, book] = begin + late * (end - begin)
-    for hot in range(market.hot_rows):
-        _add_exactly(panel.hot_rows[hot], market, contracts, expiries, floor_ns, market.fields)
-    market.fields_valid = 1
+            market["fields"][field, book] = begin + late * (end - begin)
+    for hot in range(market["hot_rows"]):
+        _add_exactly(panel.hot_rows[hot], market, contracts, expiries, floor_ns, market["fields"])
+    market["fields_valid"] = 1
 
 
 @kernel
@@ -314,21 +314,21 @@ def recompute(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, fl
         for book in range(panel.exact.shape[1]):
             panel.exact[field, book] = 0.0
             panel.gross[field, book] = 0.0
-    log_spot = math.log(market.spot)
-    for row in range(market.contracts):
+    log_spot = math.log(market["spot"])
+    for row in range(market["contracts"]):
         contract = contracts[row]
-        if contract.active == 0 or not contract.vol > 0.0:
+        if contract["active"] == 0 or not contract["vol"] > 0.0:
             continue
         _add_exactly(row, market, contracts, expiries, floor_ns, panel.exact)
-        expiry = expiries[contract.expiry]
-        tau = field_tau(contract.settles_ns, market.ts_ns, floor_ns)
+        expiry = expiries[contract["expiry"]]
+        tau = field_tau(contract["settles_ns"], market["ts_ns"], floor_ns)
         gamma, vanna, charm = unit_fields(log_spot, contract, expiry, tau)
         for book in range(panel.gross.shape[1]):
-            held = abs(contract.position[book])
+            held = abs(contract["position"][book])
             panel.gross[GAMMA, book] += held * abs(gamma)
             panel.gross[VANNA, book] += held * abs(vanna)
             panel.gross[CHARM, book] += held * abs(charm)
-            panel.gross[BETA_VANNA, book] += held * abs(vanna * expiry.beta)
+            panel.gross[BETA_VANNA, book] += held * abs(vanna * expiry["beta"])
 
 
 @kernel
@@ -339,5 +339,5 @@ def largest_error(market: Any, panel: PanelArrays) -> float:
         for book in range(panel.exact.shape[1]):
             gross = panel.gross[field, book]
             if gross > 0.0:
-                largest = max(largest, abs(market.fields[field, book] - panel.exact[field, book]) / gross)
+                largest = max(largest, abs(market["fields"][field, book] - panel.exact[field, book]) / gross)
     return largest

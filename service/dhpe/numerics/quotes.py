@@ -8,11 +8,11 @@ from dhpe.numerics.state import CROSSED_QUOTE, LOCKED_QUOTE
 
 @kernel
 def _copy_quote(ts_event_ns: int, best: tuple[float, float, float, float], quote: Any) -> None:
-    quote.ts_ns = ts_event_ns
-    quote.bid = best[0]
-    quote.bid_size = best[1]
-    quote.ask = best[2]
-    quote.ask_size = best[3]
+    quote["ts_ns"] = ts_event_ns
+    quote["bid"] = best[0]
+    quote["bid_size"] = best[1]
+    quote["ask"] = best[2]
+    quote["ask_size"] = best[3]
 
 
 @kernel
@@ -22,14 +22,14 @@ def keep_quote(ts_event_ns: int, best: tuple[float, float, float, float], row: A
     The memory is two deep, the last quote and the last one with an earlier time: with less, "strictly before the
     trade" has no answer for a trade at the time of the last quote.
     """
-    quote = row.quote
-    earlier = row.earlier_quote
-    if ts_event_ns < quote.ts_ns:
-        if ts_event_ns >= earlier.ts_ns:
+    quote = row["quote"]
+    earlier = row["earlier_quote"]
+    if ts_event_ns < quote["ts_ns"]:
+        if ts_event_ns >= earlier["ts_ns"]:
             _copy_quote(ts_event_ns, best, earlier)
         return False
-    if ts_event_ns > quote.ts_ns:
-        _copy_quote(quote.ts_ns, (quote.bid, quote.bid_size, quote.ask, quote.ask_size), earlier)
+    if ts_event_ns > quote["ts_ns"]:
+        _copy_quote(quote["ts_ns"], (quote["bid"], quote["bid_size"], quote["ask"], quote["ask_size"]), earlier)
     _copy_quote(ts_event_ns, best, quote)
     return True
 
@@ -38,6 +38,6 @@ def keep_quote(ts_event_ns: int, best: tuple[float, float, float, float], row: A
 def flag_quote(bid: float, ask: float, market: Any) -> None:
     """Count crossed and locked quotes; both are accepted."""
     if bid > ask:
-        market.flags[CROSSED_QUOTE] += 1
+        market["flags"][CROSSED_QUOTE] += 1
     elif bid == ask:
-        market.flags[LOCKED_QUOTE] += 1
+        market["flags"][LOCKED_QUOTE] += 1

@@ -43,31 +43,31 @@ class PanelRules(NamedTuple):
 def mark_dirty(row: int, state: ContractState) -> None:
     """Remember that a contract has a new quote."""
     contract = state.contracts[row]
-    if contract.dirty == 0:
-        contract.dirty = 1
-        state.dirty[state.market[0].dirty_rows] = row
-        state.market[0].dirty_rows += 1
+    if contract["dirty"] == 0:
+        contract["dirty"] = 1
+        state.dirty[state.market[0]["dirty_rows"]] = row
+        state.market[0]["dirty_rows"] += 1
 
 
 @kernel
 def _has_market(contract: Any) -> bool:
-    quote = contract.quote
-    return quote.ts_ns > 0 and quote.bid > 0.0 and quote.ask >= quote.bid
+    quote = contract["quote"]
+    return quote["ts_ns"] > 0 and quote["bid"] > 0.0 and quote["ask"] >= quote["bid"]
 
 
 @kernel
 def _quoted_vol(row: int, state: ContractState) -> tuple[float, int]:
     """Vol of a contract's own mid at the spot and time of its quote, and the reason code where there is none."""
     contract = state.contracts[row]
-    quote = contract.quote
-    expiry = state.expiries[contract.expiry]
-    tau = (contract.settles_ns - quote.ts_ns) / NS_PER_YEAR
+    quote = contract["quote"]
+    expiry = state.expiries[contract["expiry"]]
+    tau = (contract["settles_ns"] - quote["ts_ns"]) / NS_PER_YEAR
     if tau <= 0.0:
         return math.nan, NO_TIME
-    spot = contract.quote_spot if contract.quote_spot > 0.0 else state.market[0].spot
-    forward = spot * math.exp(expiry.basis + expiry.carry * tau)
-    mid = 0.5 * (quote.bid + quote.ask)
-    vol, reason = invert(mid, forward, contract.strike, tau, math.exp(-expiry.rate * tau), contract.right)
+    spot = contract["quote_spot"] if contract["quote_spot"] > 0.0 else state.market[0]["spot"]
+    forward = spot * math.exp(expiry["basis"] + expiry["carry"] * tau)
+    mid = 0.5 * (quote["bid"] + quote["ask"])
+    vol, reason = invert(mid, forward, contract["strike"], tau, math.exp(-expiry["rate"] * tau), contract["right"])
     return vol, reason
 
 
@@ -76,12 +76,12 @@ def _choose_vol(row: int, state: ContractState) -> tuple[float, int, int]:
     """(vol, row that gave it or -1, reason code of the out-of-the-money side)."""
     contracts = state.contracts
     contract = contracts[row]
-    expiry = state.expiries[contract.expiry]
+    expiry = state.expiries[contract["expiry"]]
     market = state.market[0]
-    forward = market.spot * forward_ratio(expiry, market.ts_ns)
-    wanted = -1 if contract.strike < forward else 1
-    first = row if contract.right == wanted or contract.pair < 0 else contract.pair
-    second = contracts[first].pair
+    forward = market["spot"] * forward_ratio(expiry, market["ts_ns"])
+    wanted = -1 if contract["strike"] < forward else 1
+    first = row if contract["right"] == wanted or contract["pair"] < 0 else contract["pair"]
+    second = contracts[first]["pair"]
     reason = SOLVED
     for candidate in (first, second):
         if candidate < 0 or not _has_market(contracts[candidate]):
@@ -91,38 +91,38 @@ def _choose_vol(row: int, state: ContractState) -> tuple[float, int, int]:
             return vol, candidate, SOLVED
         if reason == SOLVED:
             reason = code
-    log_moneyness = math.log(contract.strike / forward)
+    log_moneyness = math.log(contract["strike"] / forward)
     return smile_vol(expiry, log_moneyness), -1, reason
 
 
 @kernel
 def _set_vol(row: int, vol: float, giver: int, reason: int, state: ContractState, rules: PanelRules) -> None:
     contract = state.contracts[row]
-    contract.vol_reason = reason
+    contract["vol_reason"] = reason
     if giver == row:
-        contract.vol_source = VOL_OWN_QUOTE
+        contract["vol_source"] = VOL_OWN_QUOTE
     elif giver >= 0:
-        contract.vol_source = VOL_PAIR_QUOTE
+        contract["vol_source"] = VOL_PAIR_QUOTE
     else:
-        contract.vol_source = VOL_SURFACE if vol > 0.0 else VOL_NONE
-    if vol == contract.vol:
+        contract["vol_source"] = VOL_SURFACE if vol > 0.0 else VOL_NONE
+    if vol == contract["vol"]:
         return
     market = state.market[0]
     take_off(row, market, state.contracts, state.expiries, state.panel)
-    contract.vol = vol
+    contract["vol"] = vol
     put_on(row, market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
-    market.fields_valid = 0
+    market["fields_valid"] = 0
 
 
 @kernel
 def revalue(row: int, state: ContractState, rules: PanelRules) -> None:
     """Bring the newest quotes of one strike into the vol of both its contracts."""
     contract = state.contracts[row]
-    pair = contract.pair
-    contract.dirty = 0
+    pair = contract["pair"]
+    contract["dirty"] = 0
     if pair >= 0:
-        state.contracts[pair].dirty = 0
-    if contract.active == 0:
+        state.contracts[pair]["dirty"] = 0
+    if contract["active"] == 0:
         return
     vol, giver, reason = _choose_vol(row, state)
     _set_vol(row, vol, giver, reason, state, rules)
@@ -134,21 +134,21 @@ def revalue(row: int, state: ContractState, rules: PanelRules) -> None:
 def revalue_dirty(state: ContractState, rules: PanelRules) -> None:
     """Bring every waiting quote into its vol. Without a spot the quotes go on waiting."""
     market = state.market[0]
-    if not market.spot > 0.0:
+    if not market["spot"] > 0.0:
         return
-    for place in range(market.dirty_rows):
+    for place in range(market["dirty_rows"]):
         row = state.dirty[place]
-        if state.contracts[row].dirty == 1:
+        if state.contracts[row]["dirty"] == 1:
             revalue(row, state, rules)
-    market.dirty_rows = 0
+    market["dirty_rows"] = 0
 
 
 @kernel
 def fill_from_smile(state: ContractState, rules: PanelRules) -> None:
     """Give every contract without a usable quote the vol of its expiry's new fit."""
-    for row in range(state.market[0].contracts):
+    for row in range(state.market[0]["contracts"]):
         contract = state.contracts[row]
-        if contract.active == 1 and contract.vol_source in (VOL_NONE, VOL_SURFACE):
+        if contract["active"] == 1 and contract["vol_source"] in (VOL_NONE, VOL_SURFACE):
             revalue(row, state, rules)
 
 
@@ -156,13 +156,13 @@ def fill_from_smile(state: ContractState, rules: PanelRules) -> None:
 def weigh_expiries(book: int, state: ContractState, rules: PanelRules) -> None:
     """Sum |position * vanna * S * M| by expiry: the weights of the published mean beta."""
     market = state.market[0]
-    for row in range(market.expiries):
-        state.expiries[row].vanna_weight = 0.0
-    for row in range(market.contracts):
+    for row in range(market["expiries"]):
+        state.expiries[row]["vanna_weight"] = 0.0
+    for row in range(market["contracts"]):
         contract = state.contracts[row]
-        if contract.active == 0 or not contract.vol > 0.0 or contract.position[book] == 0.0:
+        if contract["active"] == 0 or not contract["vol"] > 0.0 or contract["position"][book] == 0.0:
             continue
-        expiry = state.expiries[contract.expiry]
-        tau = field_tau(contract.settles_ns, market.ts_ns, rules.tau_floor_ns)
-        _, vanna, _ = unit_fields(math.log(market.spot), contract, expiry, tau)
-        expiry.vanna_weight += abs(contract.position[book] * vanna)
+        expiry = state.expiries[contract["expiry"]]
+        tau = field_tau(contract["settles_ns"], market["ts_ns"], rules.tau_floor_ns)
+        _, vanna, _ = unit_fields(math.log(market["spot"]), contract, expiry, tau)
+        expiry["vanna_weight"] += abs(contract["position"][book] * vanna)

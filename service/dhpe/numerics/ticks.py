@@ -64,16 +64,16 @@ class Rules(NamedTuple):
 def _apply_option_quote(event: Any, row: int, state: ContractState, panel_rules: PanelRules) -> None:
     market = state.market[0]
     contract = state.contracts[row]
-    flag_quote(event.bid, event.ask, market)
-    if event.bid == 0.0:
-        market.flags[ZERO_BID] += 1
-    if not keep_quote(event.ts_event_ns, (event.bid, event.bid_size, event.ask, event.ask_size), contract):
-        market.flags[LATE_QUOTE] += 1
+    flag_quote(event["bid"], event["ask"], market)
+    if event["bid"] == 0.0:
+        market["flags"][ZERO_BID] += 1
+    if not keep_quote(event["ts_event_ns"], (event["bid"], event["bid_size"], event["ask"], event["ask_size"]), contract):
+        market["flags"][LATE_QUOTE] += 1
         return
-    contract.quote_spot = market.spot
-    if not market.spot > 0.0:
-        market.flags[QUOTE_WITHOUT_SPOT] += 1
-    if market.dirty_rows >= state.dirty.shape[0]:
+    contract["quote_spot"] = market["spot"]
+    if not market["spot"] > 0.0:
+        market["flags"][QUOTE_WITHOUT_SPOT] += 1
+    if market["dirty_rows"] >= state.dirty.shape[0]:
         revalue_dirty(state, panel_rules)
     mark_dirty(row, state)
 
@@ -83,24 +83,24 @@ def _label_trade(
     event: Any, row: int, bid: float, ask: float, tick: Any, rules: Rules, market: Any, labels: NDArray[np.void]
 ) -> tuple[int, float]:
     """Side and probability of one trade; writes its label and moves the tick rule's memory."""
-    lee_ready, rule = lee_ready_side(event.price, bid, ask, tick)
-    remember_tick(event.price, tick)
+    lee_ready, rule = lee_ready_side(event["price"], bid, ask, tick)
+    remember_tick(event["price"], tick)
     side = lee_ready
     probability = rules.quote_probability if rule == RULE_QUOTE else rules.tick_probability
-    if event.flags & MULTI_LEG:
+    if event["flags"] & MULTI_LEG:
         probability = rules.multi_leg_probability
-    if event.side != 0:
-        side, rule, probability = int(event.side), RULE_AGGRESSOR, 1.0
+    if event["side"] != 0:
+        side, rule, probability = int(event["side"]), RULE_AGGRESSOR, 1.0
     if side == 0:
         probability = 0.5
-        market.flags[UNCLASSIFIED_TRADE] += 1
-    label = labels[market.labels]
-    label.event = row
-    label.side = side
-    label.rule = rule
-    label.lee_ready = lee_ready
-    label.probability = probability
-    market.labels += 1
+        market["flags"][UNCLASSIFIED_TRADE] += 1
+    label = labels[market["labels"]]
+    label["event"] = row
+    label["side"] = side
+    label["rule"] = rule
+    label["lee_ready"] = lee_ready
+    label["probability"] = probability
+    market["labels"] += 1
     return side, probability
 
 
@@ -122,46 +122,46 @@ def _apply_option_trade(
     grid, panel_rules = rules
     market = state.market[0]
     contract = state.contracts[row]
-    if contract.dirty == 1 and market.spot > 0.0:
+    if contract["dirty"] == 1 and market["spot"] > 0.0:
         revalue(row, state, panel_rules)
-    bid, ask = event.bid, event.ask
+    bid, ask = event["bid"], event["ask"]
     if not ask > 0.0:
-        bid, ask = quote_before(event.ts_event_ns, contract.quote, contract.earlier_quote)
-    side, probability = _label_trade(event, place, bid, ask, contract.tick, grid, market, labels)
+        bid, ask = quote_before(event["ts_event_ns"], contract["quote"], contract["earlier_quote"])
+    side, probability = _label_trade(event, place, bid, ask, contract["tick"], grid, market, labels)
     if side == 0:
         return
-    _move_book(row, FLOW, -side * event.size, state)
-    _move_book(row, WEIGHTED, -(2.0 * probability - 1.0) * side * event.size, state)
+    _move_book(row, FLOW, -side * event["size"], state)
+    _move_book(row, WEIGHTED, -(2.0 * probability - 1.0) * side * event["size"], state)
     if state.panel.priced[row] == 0:
         panel.put_on(
             row, market, state.contracts, state.expiries, state.panel, panel_rules.half_width, panel_rules.tau_floor_ns
         )
-    market.fields_valid = 0
+    market["fields_valid"] = 0
 
 
 @kernel
 def _apply_index_value(event: Any, code: int, market: Any, rules: Rules) -> None:
     if code == VIX:
-        both_known = market.vix > 0.0 and market.joint_spot > 0.0
-        if both_known and event.price != market.vix and market.spot != market.joint_spot:
-            market.joint_ticks += 1
-            if (event.price > market.vix) != (market.spot > market.joint_spot):
-                market.opposite_ticks += 1
-        market.vix = event.price
-        market.joint_spot = market.spot
+        both_known = market["vix"] > 0.0 and market["joint_spot"] > 0.0
+        if both_known and event["price"] != market["vix"] and market["spot"] != market["joint_spot"]:
+            market["joint_ticks"] += 1
+            if (event["price"] > market["vix"]) != (market["spot"] > market["joint_spot"]):
+                market["opposite_ticks"] += 1
+        market["vix"] = event["price"]
+        market["joint_spot"] = market["spot"]
     elif code == VVIX:
-        market.vvix = event.price
+        market["vvix"] = event["price"]
     elif code == INDEX_SPOT:
-        set_spot(event.price, SPOT_INDEX, event.ts_event_ns, market, rules.spot_max_age_ns)
+        set_spot(event["price"], SPOT_INDEX, event["ts_event_ns"], market, rules.spot_max_age_ns)
 
 
 @kernel
 def refresh_fields(state: ContractState, rules: PanelRules) -> None:
     """Bring ``market.fields`` to the present spot and time; builds the panel anew where its window has ended."""
     market = state.market[0]
-    if not market.spot > 0.0 or market.contracts == 0:
+    if not market["spot"] > 0.0 or market["contracts"] == 0:
         return
-    if market.panel_events > rules.rebuild_events or not panel.covers(market, rules.half_width):
+    if market["panel_events"] > rules.rebuild_events or not panel.covers(market, rules.half_width):
         panel.rebuild(
             market,
             state.contracts,
@@ -179,17 +179,17 @@ def refresh_fields(state: ContractState, rules: PanelRules) -> None:
 def settle(state: ContractState, now_ns: int) -> None:
     """Take the series that have settled by ``now_ns`` out of the books and find the next settlement."""
     market = state.market[0]
-    market.next_settlement_ns = np.iinfo(np.int64).max
-    for row in range(market.contracts):
+    market["next_settlement_ns"] = np.iinfo(np.int64).max
+    for row in range(market["contracts"]):
         contract = state.contracts[row]
-        if contract.active == 0:
+        if contract["active"] == 0:
             continue
-        if contract.settles_ns <= now_ns:
-            contract.active = 0
+        if contract["settles_ns"] <= now_ns:
+            contract["active"] = 0
         else:
-            market.next_settlement_ns = min(market.next_settlement_ns, contract.settles_ns)
-    market.panel_valid = 0
-    market.fields_valid = 0
+            market["next_settlement_ns"] = min(market["next_settlement_ns"], contract["settles_ns"])
+    market["panel_valid"] = 0
+    market["fields_valid"] = 0
 
 
 @kernel
@@ -206,20 +206,20 @@ def _apply(
     market = state.market[0]
     event = events[place]
     grid, panel_rules = rules
-    if event.kind == OPTION_QUOTE:
+    if event["kind"] == OPTION_QUOTE:
         _apply_option_quote(event, row, state, panel_rules)
-    elif event.kind == OPTION_TRADE:
+    elif event["kind"] == OPTION_TRADE:
         _apply_option_trade(events, place, row, state, rules, labels)
-    elif event.kind == QUOTE:
+    elif event["kind"] == QUOTE:
         apply_underlying_quote(event, row, market, tape, grid.spot_max_age_ns)
-    elif event.kind == TRADE:
+    elif event["kind"] == TRADE:
         instrument = tape.instruments[row]
-        bid, ask = quote_before(event.ts_event_ns, instrument.quote, instrument.earlier_quote)
-        side, _ = _label_trade(event, place, bid, ask, instrument.tick, grid, market, labels)
+        bid, ask = quote_before(event["ts_event_ns"], instrument["quote"], instrument["earlier_quote"])
+        side, _ = _label_trade(event, place, bid, ask, instrument["tick"], grid, market, labels)
         apply_underlying_trade(event, side, instrument, market, grid.spot_max_age_ns)
-    elif event.kind == DEPTH:
+    elif event["kind"] == DEPTH:
         apply_depth(event, row, market, tape, levels, grid.spot_max_age_ns)
-    elif event.kind == INDEX_VALUE:
+    elif event["kind"] == INDEX_VALUE:
         _apply_index_value(event, row, market, grid)
 
 
@@ -227,37 +227,37 @@ def _apply(
 def _work_due(now_ns: int, state: ContractState, tape: TapeState, rules: Rules, panel_rules: PanelRules) -> int:
     """Do what event time asks for before a record is applied; returns what the caller must do first."""
     market = state.market[0]
-    if market.bar_slot >= 0 and now_ns // rules.bar_ns > market.bar_slot:
-        if market.fields_valid == 0:
+    if market["bar_slot"] >= 0 and now_ns // rules.bar_ns > market["bar_slot"]:
+        if market["fields_valid"] == 0:
             refresh_fields(state, panel_rules)
         return CLOSE_BAR
     close_liquidity_bars(now_ns // rules.liquidity_ns, market, tape)
-    if now_ns >= market.next_settlement_ns:
+    if now_ns >= market["next_settlement_ns"]:
         settle(state, now_ns)
     slot = now_ns // rules.revalue_ns
-    if slot > market.revalue_slot:
-        if market.dirty_rows > 0 and market.spot > 0.0:
-            if now_ns // rules.surface_ns > market.surface_slot:
+    if slot > market["revalue_slot"]:
+        if market["dirty_rows"] > 0 and market["spot"] > 0.0:
+            if now_ns // rules.surface_ns > market["surface_slot"]:
                 return REFIT
             revalue_dirty(state, panel_rules)
-        market.revalue_slot = slot
+        market["revalue_slot"] = slot
     return DONE
 
 
 @kernel
 def _open_bar(market: Any, bar_ns: int) -> None:
     """Begin the regime bar that holds the present event time."""
-    market.bar_slot = market.ts_ns // bar_ns
-    market.bar_open = market.spot
-    market.bar_high = market.spot
-    market.bar_low = market.spot
-    market.bar_close = market.spot
-    market.bid_depleted = 0.0
-    market.bid_refilled = 0.0
-    market.bid_cancelled = 0.0
-    market.bid_traded = 0.0
-    market.opposite_ticks = 0
-    market.joint_ticks = 0
+    market["bar_slot"] = market["ts_ns"] // bar_ns
+    market["bar_open"] = market["spot"]
+    market["bar_high"] = market["spot"]
+    market["bar_low"] = market["spot"]
+    market["bar_close"] = market["spot"]
+    market["bid_depleted"] = 0.0
+    market["bid_refilled"] = 0.0
+    market["bid_cancelled"] = 0.0
+    market["bid_traded"] = 0.0
+    market["opposite_ticks"] = 0
+    market["joint_ticks"] = 0
 
 
 @kernel
@@ -279,21 +279,21 @@ def advance(
     market = state.market[0]
     for place in range(start, events.shape[0]):
         event = events[place]
-        now_ns = max(event.ts_event_ns, market.ts_ns)
+        now_ns = max(event["ts_event_ns"], market["ts_ns"])
         due = _work_due(now_ns, state, tape, grid, panel_rules)
         if due != DONE:
             return place, due
-        if event.ts_event_ns < market.ts_ns:
-            market.flags[TIME_BACKWARDS] += 1
-        market.ts_ns = now_ns
-        if market.bar_slot < 0 and market.spot > 0.0:
+        if event["ts_event_ns"] < market["ts_ns"]:
+            market["flags"][TIME_BACKWARDS] += 1
+        market["ts_ns"] = now_ns
+        if market["bar_slot"] < 0 and market["spot"] > 0.0:
             _open_bar(market, grid.bar_ns)
-        spot = market.spot
+        spot = market["spot"]
         _apply(events, place, rows[place], state, tape, levels, rules, labels)
-        if market.spot != spot:
+        if market["spot"] != spot:
             refresh_fields(state, panel_rules)
-        if grid.pressure_ns == 0 or now_ns // grid.pressure_ns > market.pressure_slot:
-            market.pressure_slot = 0 if grid.pressure_ns == 0 else now_ns // grid.pressure_ns
+        if grid.pressure_ns == 0 or now_ns // grid.pressure_ns > market["pressure_slot"]:
+            market["pressure_slot"] = 0 if grid.pressure_ns == 0 else now_ns // grid.pressure_ns
             refresh_fields(state, panel_rules)
             return place + 1, PUBLISH
     return events.shape[0], DONE

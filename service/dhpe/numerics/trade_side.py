@@ -41,21 +41,21 @@ def tick_side(price: float, tick: Any) -> int:
 
     ``tick`` is a row of ``state.TICK`` as it stood before this trade.
     """
-    if tick.price > 0.0:
-        if price > tick.price:
+    if tick["price"] > 0.0:
+        if price > tick["price"]:
             return 1
-        if price < tick.price:
+        if price < tick["price"]:
             return -1
-    return int(tick.direction)
+    return int(tick["direction"])
 
 
 @kernel
 def remember_tick(price: float, tick: Any) -> None:
     """Move the tick rule's memory past a trade at ``price``."""
-    if tick.price > 0.0 and price != tick.price:
-        tick.direction = 1 if price > tick.price else -1
-        tick.previous_price = tick.price
-    tick.price = price
+    if tick["price"] > 0.0 and price != tick["price"]:
+        tick["direction"] = 1 if price > tick["price"] else -1
+        tick["previous_price"] = tick["price"]
+    tick["price"] = price
 
 
 @kernel
@@ -73,9 +73,9 @@ def lee_ready_side(price: float, bid: float, ask: float, tick: Any) -> tuple[int
 @kernel
 def quote_before(ts_event_ns: int, quote: Any, earlier: Any) -> tuple[float, float]:
     """Bid and ask in force strictly before ``ts_event_ns``, from a memory two deep; (NaN, NaN) where there is none."""
-    if quote.ts_ns < ts_event_ns:
-        if quote.ts_ns > 0:
-            return quote.bid, quote.ask
-    elif 0 < earlier.ts_ns < ts_event_ns:
-        return earlier.bid, earlier.ask
+    if quote["ts_ns"] < ts_event_ns:
+        if quote["ts_ns"] > 0:
+            return quote["bid"], quote["ask"]
+    elif 0 < earlier["ts_ns"] < ts_event_ns:
+        return earlier["bid"], earlier["ask"]
     return float("nan"), float("nan")

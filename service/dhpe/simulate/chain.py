@@ -165,8 +165,8 @@ def _open_interest(distance: Floats, right: Floats, tau: Floats, generator: np.r
     width = 0.14 * np.sqrt(tau)
     below = (distance + np.maximum(0.034, 0.8 * width)) / (0.014 + 0.5 * width)
     above = (distance - np.maximum(0.004, 0.4 * width)) / (0.009 + 0.4 * width)
-    bell = np.where(right > 0, np.exp(-0.5 * above**2), 1.09 * np.exp(-0.5 * below**2)) + 0.01
-    interest: Floats = bell * np.exp(0.35 * generator.standard_normal(len(distance)))
+    bell = np.where(right > 0, np.exp(-0.5 * above**2), 0.92 * np.exp(-0.5 * below**2)) + 0.01
+    interest: Floats = bell * np.exp(0.25 * generator.standard_normal(len(distance)))
     return interest
 
 

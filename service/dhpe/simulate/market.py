@@ -137,6 +137,7 @@ class Market:
         self._options.quote_all(self._option_state(now), self._rng)
         record.clock(now + STEP_NS - 1)
         self._now_ns += STEP_NS
+        self._lambda, self._greeks = self._impact()
 
     def step(self) -> None:
         """Advance by 50 ms: trades on the standing quotes, then the new price, book, vols, quotes and indices."""

@@ -12,13 +12,14 @@ TICK: Final = 0.25
 TOUCH_CONTRACTS: Final = 120.0
 """A calm touch. With the contract's multiplier and the spread it sets the price impact: see ``calm_lambda``."""
 CONTRACT_MULTIPLIER: Final = 50.0
+_MEAN_TOUCH_SHARE: Final = 0.77  # what trades leave of it on average until it is filled again
 _PROFILE: Final = 1.0 + 0.25 * np.arange(LEVELS)  # the book thickens behind the touch
 _HYSTERESIS_TICKS: Final = 0.7  # a quote stands until the fair price has clearly left it
 
 
 def calm_lambda(mid: float) -> float:
-    """Kyle's lambda, log return per USD, as a calm book shows it: half the spread over the money at the touch."""
-    return (0.5 * TICK / mid) / (TOUCH_CONTRACTS * mid * CONTRACT_MULTIPLIER)
+    """Kyle's lambda, log return per USD, as a calm book shows it: half the spread over the money at the mean touch."""
+    return (0.5 * TICK / mid) / (_MEAN_TOUCH_SHARE * TOUCH_CONTRACTS * mid * CONTRACT_MULTIPLIER)
 
 
 class OrderBook:
@@ -53,10 +54,10 @@ class OrderBook:
         sizes[0] = max(1.0, sizes[0] - contracts)
 
     def pull(self) -> None:
-        """Cancel the best bid before anybody can sell to it."""
+        """Cancel the best bid before anybody can sell to it; the sellers step down behind it."""
         self.bids = _shifted(self.bids, -1)
+        self.asks = np.concatenate([self.asks[:1], self.asks])[:LEVELS]
         self.bid_ticks -= 1
-        self.spread_ticks += 1
 
     def move(self, fair: float, spread_ticks: int) -> bool:
         """Follow the fair price; old levels keep their orders. True where a best price has changed."""

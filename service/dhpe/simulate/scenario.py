@@ -41,7 +41,7 @@ class Phase(NamedTuple):
 
 
 CALM = Phase(
-    name="calm", duration_s=44.0, goal_log=0.0, acceleration=0.0, pull_per_s=0.10, volatility_per_sqrt_s=4.5e-5,
+    name="calm", duration_s=40.0, goal_log=0.0, acceleration=0.0, pull_per_s=0.10, volatility_per_sqrt_s=4.5e-5,
     vol_response=1.0, panic_points=0.0, vol_reversion_per_s=0.05, vol_noise_per_sqrt_s=1.2e-4,
     vvix_goal=88.0, vvix_reversion_per_s=0.05,
     impact=1.0, bid_depth=1.0, ask_depth=1.0, spread_ticks=1, liquidity_lag_s=1.2,
@@ -49,10 +49,10 @@ CALM = Phase(
     sector_correlation=0.35, high_beta_lead_per_s=0.0,
 )  # fmt: skip
 _CRASH = CALM._replace(
-    name="crash", duration_s=17.0, goal_log=-0.044, acceleration=0.75, pull_per_s=0.25, volatility_per_sqrt_s=8e-5,
+    name="crash", duration_s=16.0, goal_log=-0.044, acceleration=0.75, pull_per_s=0.25, volatility_per_sqrt_s=8e-5,
     vol_response=1.4, panic_points=260.0, vol_reversion_per_s=0.0, vol_noise_per_sqrt_s=3e-4,
     vvix_goal=165.0, vvix_reversion_per_s=0.06,
-    impact=2.0, bid_depth=0.12, ask_depth=0.60, spread_ticks=3, liquidity_lag_s=2.5,
+    impact=2.6, bid_depth=0.12, ask_depth=0.60, spread_ticks=3, liquidity_lag_s=2.5,
     refill_per_s=1.5, pulls=3.5, option_spread=3.0, put_buying=0.80,
     sector_correlation=0.95,
 )  # fmt: skip
@@ -60,7 +60,7 @@ _BURNOUT = CALM._replace(
     name="burnout", duration_s=11.0, goal_log=-0.051, acceleration=-0.8, pull_per_s=0.25, volatility_per_sqrt_s=6e-5,
     vol_response=0.0, vol_reversion_per_s=0.01, vol_noise_per_sqrt_s=6e-4,
     vvix_goal=150.0, vvix_reversion_per_s=0.02,
-    impact=1.8, bid_depth=0.25, ask_depth=0.50, spread_ticks=3, liquidity_lag_s=1.2,
+    impact=2.2, bid_depth=0.30, ask_depth=0.60, spread_ticks=2, liquidity_lag_s=1.2,
     refill_per_s=3.0, pulls=0.7, option_spread=2.5,
     sector_correlation=0.85,
 )  # fmt: skip
@@ -68,13 +68,13 @@ _PHASE_TRANSITION = CALM._replace(
     name="phase_transition", duration_s=13.0, goal_log=-0.0515, acceleration=-0.9, pull_per_s=0.15,
     volatility_per_sqrt_s=4e-5, vol_response=0.5, vol_reversion_per_s=0.06, vol_noise_per_sqrt_s=4e-4,
     vvix_goal=105.0, vvix_reversion_per_s=0.08,
-    impact=1.3, bid_depth=0.80, ask_depth=0.80, spread_ticks=2, liquidity_lag_s=1.2,
+    impact=1.6, bid_depth=0.80, ask_depth=0.80, spread_ticks=1, liquidity_lag_s=1.2,
     refill_per_s=10.0, pulls=0.0, option_spread=1.5, put_buying=0.50,
     sector_correlation=0.20, high_beta_lead_per_s=2e-4,
 )  # fmt: skip
 _RECOVERY = CALM._replace(
-    name="recovery", duration_s=24.0, goal_log=0.0, acceleration=-0.6, volatility_per_sqrt_s=5e-5,
-    vol_response=0.8, vol_reversion_per_s=0.12, vol_noise_per_sqrt_s=2e-4,
+    name="recovery", duration_s=22.0, goal_log=0.0, acceleration=-0.6, volatility_per_sqrt_s=5e-5,
+    vol_response=0.8, vol_reversion_per_s=0.08, vol_noise_per_sqrt_s=2e-4,
     vvix_goal=90.0, vvix_reversion_per_s=0.10,
     put_buying=0.55, sector_correlation=0.40,
 )  # fmt: skip

@@ -6,7 +6,7 @@ import { gauge } from "/web/gauge.js";
 import { build, show, withheld } from "/web/panels.js";
 import { listen } from "/web/stream.js";
 
-const REDRAW_MS = 250, LIST_MS = 10_000, POINTS = 1200;
+const REDRAW_MS = 250, LIST_MS = 10_000, WAITING_MS = 1_000, POINTS = 1200;
 const FIELDS = ["spot", "amplification", "amplification_low", "amplification_high", "feedback_gain",
   "gamma_usd_per_1pct", "vanna_usd_per_vol_point", "charm_usd_per_minute"];
 const byId = (id) => document.getElementById(id);
@@ -171,6 +171,8 @@ const drawings = {
   charts: [amplificationChart(byId("chart"), alerts.marks),
     ...[...document.querySelectorAll("[data-spark]")].map((element) => sparkline(element, element.dataset.spark))],
 };
-await refreshList();
-setInterval(refreshList, LIST_MS);
 setInterval(() => redraw(drawings), REDRAW_MS);
+for (;;) {
+  await refreshList();
+  await new Promise((resolve) => { setTimeout(resolve, chosen ? LIST_MS : WAITING_MS); });
+}
