@@ -67,7 +67,9 @@ def _apply_option_quote(event: Any, row: int, state: ContractState, panel_rules:
     flag_quote(event["bid"], event["ask"], market)
     if event["bid"] == 0.0:
         market["flags"][ZERO_BID] += 1
-    if not keep_quote(event["ts_event_ns"], (event["bid"], event["bid_size"], event["ask"], event["ask_size"]), contract):
+    if not keep_quote(
+        event["ts_event_ns"], (event["bid"], event["bid_size"], event["ask"], event["ask_size"]), contract
+    ):
         market["flags"][LATE_QUOTE] += 1
         return
     contract["quote_spot"] = market["spot"]

@@ -144,7 +144,11 @@ def close_liquidity_bars(slot: int, market: Any, tape: TapeState) -> None:
         return
     if market["liquidity_mid"] > 0.0:
         _push_bar(
-            math.log(market["spot"] / market["liquidity_mid"]), market["liquidity_flow"], market["liquidity_volume"], market, tape
+            math.log(market["spot"] / market["liquidity_mid"]),
+            market["liquidity_flow"],
+            market["liquidity_volume"],
+            market,
+            tape,
         )
         empty = min(slot - market["liquidity_slot"] - 1, tape.returns.shape[0])
         for _ in range(empty):
