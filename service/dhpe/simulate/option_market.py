@@ -92,7 +92,9 @@ class OptionMarket:
         chosen = np.searchsorted(np.cumsum(share), generator.random(count), side="right").clip(max=len(share) - 1)
         # Customers buy the puts below and sell the calls above: the side that leaves dealers short puts, long calls.
         usual = np.where(self._chain.right[chosen] < 0, BUY, SELL)
-        side = np.where(generator.random(count) < state.put_buying, usual, -usual)
+        # Who already holds much of a series closes it sooner: positions stay bounded through the hours.
+        grown = self._chain.right * (self.position - self._chain.dealer_position) / self._chain.open_interest
+        side = np.where(generator.random(count) < state.put_buying - grown[chosen], usual, -usual)
         inside = generator.random(count) < _INSIDE_SHARE
         size = generator.geometric(1.0 / _MEAN_TRADE, count).astype(np.float64)
         bid, ask = self._bid[chosen], self._ask[chosen]
