@@ -148,6 +148,15 @@ def test_a_given_forward_and_discount_win_and_keep_their_meaning() -> None:
     assert (expiry["carry"], expiry["rate"], expiry["basis"]) == pytest.approx((0.02, 0.05, 0.0))
 
 
+def test_a_forward_given_before_any_spot_moves_with_spot_from_then_on() -> None:
+    """It is tied to the first spot that comes."""
+    chain = market((60,))
+    chain.expiries[0]["given_forward"] = 5050.0
+    fit(chain, spot=5000.0)
+    fit(chain, spot=5100.0)
+    assert forwards(chain, 5100.0) == pytest.approx([5050.0 * 5100 / 5000])
+
+
 def test_settled_expiries_and_a_missing_spot_change_nothing() -> None:
     """Without a spot the rows stay as they are; a settled expiry has no NaN either."""
     chain = market((60,))

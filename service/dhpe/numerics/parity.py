@@ -380,6 +380,9 @@ def fit_forwards(
     for row in range(expiry_count):
         expiry = expiries[row]
         taus[row] = years(expiry["settles_ns"], ts_ns)
+        if expiry["given_forward"] > 0.0 and not expiry["given_forward_spot"] > 0.0:
+            # The record came before any spot: it speaks of the first one, or its forward would not move with spot.
+            expiry["given_forward_spot"] = spot
         _set_rate(expiry, slopes[row], constant, told, ts_ns)
         carries[row] = _given_carry(expiry, spot, ts_ns)
         source = FORWARD_GIVEN
