@@ -133,6 +133,15 @@ def test_when_all_places_are_taken_the_next_is_told_to_come_back() -> None:
             assert next(received).name == "pressure"
 
 
+def test_while_the_service_restores_a_stream_waits_for_its_underlying() -> None:
+    """A reader who came back too early need not come again."""
+    with quick().serve() as service:
+        service.health.reason = "restoring"
+        with listening(service) as received:
+            service.put(pressure())
+            assert next(received).name == "pressure"
+
+
 def test_a_client_that_reads_nothing_is_dropped_and_the_service_goes_on() -> None:
     """Three heartbeats without reading; the others do not notice."""
     with quick(stream_heartbeat_s=0.2).serve() as service:

@@ -166,6 +166,15 @@ async def test_a_listener_who_falls_behind_is_dropped_and_counted_and_the_others
     assert count_of(view, "dhpe_stream_clients") == 1.0
 
 
+async def test_what_is_known_at_the_beginning_is_never_too_much() -> None:
+    """Hundred underlyings, and fifty alerts that were missed: the limit is on what comes while nobody takes."""
+    states = [pressure(underlying=f"U{number:03}") for number in range(100)]
+    view = view_of(*states, *(alert(number) for number in range(51)), stream_queue=3)
+    listener = view.subscribe(None, alert(0).id)
+    put(view, alert(99))
+    assert (len(await listener.take(1)), listener.ended) == (151, "")
+
+
 async def test_there_is_a_limit_on_listeners_and_leaving_makes_room() -> None:
     """A place is given back even where the listener leaves twice."""
     view = view_of(stream_clients=1)

@@ -20,9 +20,9 @@ ARGUMENTS = [
 OpenPage = Callable[..., Page]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """Debian's chromium."""
+    """Debian's chromium. No longer than a module: Playwright keeps an event loop running, in which no other starts."""
     program = shutil.which("chromium")
     assert program, "install chromium (make setup does, on Debian as root)"
     with sync_playwright() as playwright:

@@ -8,7 +8,9 @@ from contextlib import contextmanager
 
 import pytest
 from playwright.sync_api import Page, expect
+from pydantic import SecretStr
 
+from dhpe.settings import Settings
 from web.conftest import OpenPage
 from web.records import START_NS, alert, calm_then_crash, pressure
 from web.service import RunningService, Service
@@ -262,11 +264,27 @@ def test_every_output_and_control_has_a_name_for_those_who_do_not_see_it(service
 
 
 def test_before_the_first_record_the_page_waits_and_then_begins(service: Service, open_page: OpenPage) -> None:
-    """It needs no reload."""
+    """It needs no reload, and a service that restores is no error."""
+    service.health.reason = "partition 0 is restoring"
     page = open_page(service.address)
+    expect(page.locator("#connection")).to_have_text("live")
     expect(page.locator("#meaning")).to_have_text("Waiting for the first record.")
+    service.health.reason = ""
     service.put(pressure(0.2))
     expect(page.locator("#amplification")).to_have_text("1.250")
+
+
+def test_a_service_with_a_key_asks_for_it_and_opens(open_page: OpenPage, said: list[str]) -> None:
+    """The key lives as long as the tab."""
+    with Service(Settings(http_api_key=SecretStr("open sesame"))).serve() as service:
+        service.put(pressure(0.2))
+        page = open_page(service.address)
+        page.get_by_label("This service asks for its key").fill("open sesame")
+        page.get_by_role("button", name="Open").click()
+        expect(page.locator("#amplification")).to_have_text("1.250")
+        expect(page.locator("#key")).to_be_hidden()
+    assert len(said) == 1
+    assert "401" in said.pop()  # the browser itself reports the first answer
 
 
 def test_the_api_page_lists_the_paths_without_another_host(service: Service, open_page: OpenPage) -> None:

@@ -8,7 +8,7 @@ alerts, the history of each underlying, the listeners, and what one listener has
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Self
 
@@ -85,32 +85,39 @@ class Update(NamedTuple):
     append_time_ms: int
 
 
+def _key(update: Update) -> tuple[str, str]:
+    return update.event, update.id or update.underlying
+
+
 class StreamFull(Exception):  # noqa: N818 - a state of the service, not a mistake
     """As many listeners as allowed are there already."""
 
 
 class Subscription:
-    """What one listener has not taken yet.
+    """What one listener has not taken yet; it begins with ``known``.
 
     Of each underlying only the newest pressure waits (a listener wants the state, not its past); every alert
-    waits. When more than ``limit`` events wait, the listener is too slow and is dropped: ``ended`` says
-    "slow". It may come back and name the last alert that it saw.
+    waits. When more than ``alerts_max`` alerts have come since the last ``take``, the listener is too slow and is
+    dropped: ``ended`` says "slow". It may come back and name the last alert that it saw.
     """
 
-    def __init__(self, underlying: str | None, limit: int) -> None:
+    def __init__(self, underlying: str | None, alerts_max: int, known: Iterable[Update] = ()) -> None:
         self.underlying = underlying
         self.ended: Literal["", "slow", "shutdown", "closed"] = ""
-        self._limit = limit
-        self._waiting: dict[tuple[str, str], Update] = {}
+        self._alerts_max = alerts_max
+        self._alerts = 0
+        self._waiting = {_key(update): update for update in known}
         self._wake = asyncio.Event()
         self._over = asyncio.Event()
+        if self._waiting:
+            self._wake.set()
 
     def offer(self, update: Update) -> None:
         """Put ``update`` behind what waits already; end when that is too much."""
-        key = (update.event, update.id or update.underlying)
-        self._waiting.pop(key, None)
-        self._waiting[key] = update
-        if len(self._waiting) > self._limit:
+        self._waiting.pop(_key(update), None)
+        self._waiting[_key(update)] = update
+        self._alerts += update.event == "alert"
+        if self._alerts > self._alerts_max:
             self._waiting.clear()
             self.end("slow")
         self._wake.set()
@@ -135,6 +142,7 @@ class Subscription:
         except TimeoutError:
             return []
         self._wake.clear()
+        self._alerts = 0
         taken = list(self._waiting.values())
         self._waiting.clear()
         return taken
@@ -217,9 +225,8 @@ class View:
         if len(self._subscriptions) >= self._limits.stream_clients:
             self._metrics.stream_dropped("full")
             raise StreamFull
-        subscription = Subscription(underlying, self._limits.stream_queue)
-        for update in self._known_now(underlying, after_alert):
-            subscription.offer(update)
+        known = self._known_now(underlying, after_alert)
+        subscription = Subscription(underlying, self._limits.stream_queue, known)
         if self._closed:
             subscription.end("shutdown")
         self._subscriptions.add(subscription)

@@ -24,7 +24,8 @@ Limit = Annotated[int, Query(ge=1, le=ALERTS_MAX, description="At most so many, 
 _STREAM_DESCRIPTION: Final = """\
 Server-sent events. `pressure` carries the body of `/v1/{underlying}/status`; each underlying comes at most once per
 `stream_interval_ms`, always in its newest state, and once at the start. `alert` carries an alert and its id: a reader
-who comes back with `Last-Event-ID` gets the alerts that he missed. Comments keep an idle connection open."""
+who comes back with `Last-Event-ID` gets the alerts that he missed. Comments keep an idle connection open. While the
+service restores, the stream is open and waits."""
 
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {
@@ -88,8 +89,8 @@ def build_routes(view: View, health: Health, settings: Settings, metrics: Metric
         underlying: Annotated[str | None, Query(min_length=1, max_length=64, description="None: all")] = None,
         last_event_id: Annotated[str | None, Header(max_length=256, description="Id of the last alert seen")] = None,
     ) -> Response:
-        if underlying is not None:
-            latest_of(underlying)
+        if underlying is not None and health.ready()[0]:
+            latest_of(underlying)  # while not ready the stream waits for it instead
         try:
             subscription = view.subscribe(underlying, last_event_id)
         except StreamFull:

@@ -6,7 +6,7 @@ import { gauge } from "/web/gauge.js";
 import { build, show, withheld } from "/web/panels.js";
 import { listen } from "/web/stream.js";
 
-const REDRAW_MS = 250, LIST_MS = 10_000, WAITING_MS = 1_000, POINTS = 1200;
+const REDRAW_MS = 250, LIST_MS = 10_000, POINTS = 1200;
 const FIELDS = ["spot", "amplification", "amplification_low", "amplification_high", "feedback_gain",
   "gamma_usd_per_1pct", "vanna_usd_per_vol_point", "charm_usd_per_minute"];
 const byId = (id) => document.getElementById(id);
@@ -14,6 +14,7 @@ const byId = (id) => document.getElementById(id);
 const alerts = alertBook();
 let columns = empty(), intervalS = 0.5, status = null, received = 0, changed = true, wasStale = null;
 let staleAfterS = 30, chosen = "", listening = new AbortController(), listed = "";
+let heard = false; // whether this connection has brought a record: before, the service may still restore
 
 function empty() {
   return Object.fromEntries([["time_s", []], ...FIELDS.map((name) => [name, []])]);
@@ -25,7 +26,6 @@ const now = () => performance.now() / 1e3;
 
 async function get(path, signal) {
   const response = await fetch(path, { headers: headers(), cache: "no-store", signal });
-  if (response.status === 401) byId("key").hidden = false;
   return response.ok ? response.json() : null;
 }
 
@@ -50,11 +50,18 @@ function onEvent({ name, data }) {
     status = record;
     received = now();
     append(record);
+    if (!heard) catchUp(chosen, listening.signal).catch(ignoreBreak);
+    heard = true;
   }
   changed = true;
 }
 
-// After every (re)connection the past is asked for anew: what happened meanwhile belongs on the chart.
+// The stream says that the service is away, and comes back by itself.
+function ignoreBreak(error) {
+  if (!(error instanceof TypeError) && error.name !== "AbortError") throw error;
+}
+
+// With every (re)connection the past is asked for anew: what happened meanwhile belongs on the chart.
 async function catchUp(underlying, signal) {
   const path = `/v1/${encodeURIComponent(underlying)}`;
   const [history, recent] = await Promise.all([get(`${path}/history`, signal), get(`${path}/alerts`, signal)]);
@@ -66,6 +73,12 @@ async function catchUp(underlying, signal) {
   }
   for (const alert of recent?.alerts.reverse() ?? []) alerts.add(alert, false);
   changed = true;
+}
+
+function showState(state) {
+  byId("connection").dataset.state = state;
+  byId("connection").textContent = { live: "live", lost: "reconnecting", locked: "locked" }[state];
+  byId("key").hidden = state !== "locked";
 }
 
 function choose(underlying) {
@@ -82,22 +95,24 @@ function choose(underlying) {
     headers,
     signal,
     onEvent,
-    async onState(state) {
+    onState(state) {
       if (signal.aborted) return;
-      byId("connection").dataset.state = state;
-      byId("connection").textContent = { live: "live", lost: "reconnecting", locked: "locked" }[state];
-      if (state === "live") await catchUp(underlying, signal);
+      heard = false;
+      showState(state);
     },
   });
 }
 
+// Nothing is asked of a service that may still restore: the first record on the stream says that there are answers.
+async function firstRecord() {
+  const waiting = new AbortController();
+  const { signal } = waiting;
+  await listen("/v1/stream", { headers, signal, onState: showState, onEvent: () => waiting.abort() });
+  return signal.aborted;
+}
+
 async function refreshList() {
-  let answer = null;
-  try {
-    answer = await get("/v1/underlyings");
-  } catch {
-    return; // the stream says that the service is away, and comes back by itself
-  }
+  const answer = await get("/v1/underlyings").catch(ignoreBreak);
   if (!answer || answer.underlyings.length === 0) return;
   staleAfterS = answer.stale_after_s;
   const names = answer.underlyings.map((line) => line.underlying);
@@ -158,9 +173,7 @@ function wire() {
   byId("key").addEventListener("submit", (event) => {
     event.preventDefault();
     sessionStorage.setItem("dhpe-key", byId("key-value").value);
-    byId("key").hidden = true;
-    chosen = "";
-    refreshList();
+    location.reload();
   });
 }
 
@@ -172,7 +185,5 @@ const drawings = {
     ...[...document.querySelectorAll("[data-spark]")].map((element) => sparkline(element, element.dataset.spark))],
 };
 setInterval(() => redraw(drawings), REDRAW_MS);
-for (;;) {
-  await refreshList();
-  await new Promise((resolve) => { setTimeout(resolve, chosen ? LIST_MS : WAITING_MS); });
-}
+setInterval(() => { if (heard) refreshList(); }, LIST_MS);
+if (await firstRecord()) await refreshList();

@@ -51,7 +51,7 @@ export async function listen(url, { headers, signal, onEvent, onState }) {
       const asked = { Accept: "text/event-stream", ...headers(), ...(lastId && { "Last-Event-ID": lastId }) };
       const response = await fetch(url, { headers: asked, signal: quiet.signal, cache: "no-store" });
       if (response.ok) {
-        await onState("live");
+        onState("live");
         attempt = -1;
         await read(response, (event) => { lastId = event.id || lastId; onEvent(event); }, () => {
           clearTimeout(watchdog);
@@ -68,7 +68,7 @@ export async function listen(url, { headers, signal, onEvent, onState }) {
       signal.removeEventListener("abort", stop);
     }
     if (signal.aborted) return;
-    await onState("lost");
+    onState("lost");
     await pause(BACKOFF_MS[Math.min(attempt + 1, BACKOFF_MS.length - 1)] * (0.8 + 0.4 * Math.random()), signal);
   }
 }
