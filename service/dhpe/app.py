@@ -15,6 +15,7 @@ from contextlib import AsyncExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
+import msgspec
 import uvicorn
 
 from dhpe.columns import Batch, Reject, empty_batch
@@ -29,6 +30,7 @@ from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.view import View, ViewLimits
 from dhpe.edge.workers import Workers
 from dhpe.engine import Engine
+from dhpe.outputs import Alert
 from dhpe.parameters import Parameters
 from dhpe.settings import Settings, variable
 from dhpe.simulate import SimulationSettings, simulate
@@ -36,6 +38,9 @@ from dhpe.simulate import SimulationSettings, simulate
 EMBEDDED_PARTITIONS: Final = 1
 WARM_CHUNKS: Final = 130
 """13 s of the simulated market: longer than the slowest event-time grid of the default settings."""
+
+WARM_NOTICE_S: Final = 4.0
+LISTEN_BACKLOG: Final = 128
 
 
 class Ran(NamedTuple):
@@ -105,6 +110,7 @@ class Service:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             listener.bind((settings.http_host, settings.http_port))
+            listener.listen(LISTEN_BACKLOG)  # who comes before we are ready waits
         except OSError as error:
             listener.close()
             raise LogUnavailable(
@@ -135,7 +141,7 @@ class Service:
             stack.callback(setattr, server, "should_exit", True)
             stack.callback(self.view.close)  # an open stream would keep the server alive
             if self.workers is not None:
-                await asyncio.to_thread(warm, self.settings.parameters())
+                await self._warm()
             parts = [asyncio.create_task(self.tail.run(), name="tail"), serving]
             parts += [asyncio.create_task(other()) for other in others]
             stack.push_async_callback(_cancelled, [part for part in parts if part is not serving])
@@ -149,6 +155,13 @@ class Service:
             done, _ = await asyncio.wait([*parts, stopped], return_when=asyncio.FIRST_COMPLETED)
             for part in done:
                 part.result()
+
+    async def _warm(self) -> None:
+        warming = asyncio.create_task(asyncio.to_thread(warm, self.settings.parameters()))
+        _, compiling = await asyncio.wait([warming], timeout=WARM_NOTICE_S)
+        if compiling:
+            _say("Compiling the kernels, which takes about a minute, once.")
+        await warming
 
 
 class _Server(uvicorn.Server):
@@ -303,7 +316,7 @@ async def _narrate(view: View, started_s: float) -> None:
             after = f"{time.monotonic() - started_s:6.1f} s"
             latest = view.latest(update.underlying)
             if update.event == "alert":
-                alert = view.alerts(update.underlying, 0, 1)[0].alert
+                alert = msgspec.json.decode(update.raw, type=Alert)
                 if alert.rule not in told:
                     told.add(alert.rule)
                     _say(f"{after}  alert {alert.rule}: {alert.reason}")
