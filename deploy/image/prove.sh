@@ -19,6 +19,7 @@ finish() {
 trap finish EXIT
 buildah=(buildah --storage-driver vfs --root "$store/storage" --runroot "$store/run")
 mkdir -p "$store"
+"${buildah[@]}" rm --all >/dev/null 2>&1 || true  # what an interrupted proof left in this store of ours
 
 release=$(. /etc/os-release && echo "$VERSION_CODENAME")
 base=localhost/dhpe-base:$release
@@ -47,6 +48,8 @@ started=$SECONDS
     >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log" >&2; exit 1; }
 echo "image: built in $((SECONDS - started)) s"
 
+"${buildah[@]}" rmi --prune >/dev/null 2>&1 || true
+
 read_config() { "${buildah[@]}" inspect --type image --format "$1" dhpe:latest; }
 mapfile -t environment < <(read_config '{{range .OCIv1.Config.Env}}{{println .}}{{end}}' | sed '/^$/d')
 mapfile -t command < <(read_config '{{range .OCIv1.Config.Entrypoint}}{{println .}}{{end}}{{range .OCIv1.Config.Cmd}}{{println .}}{{end}}' | sed '/^$/d')
@@ -55,23 +58,22 @@ container=$("${buildah[@]}" from dhpe:latest)
 root=$("${buildah[@]}" mount "$container")
 port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
-# run PROGRAM...: in the image, as its user, root read-only, only /data and /tmp writable, only its own environment
-run() {
-    unshare --mount --propagation private -- bash -euc '
-        root=$1; user=$2; shift 2
-        mount --bind "$root" "$root"; mount -o remount,ro,bind "$root"
-        mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
-        mount -t tmpfs -o "uid=${user%%:*},gid=${user##*:},mode=0755" tmpfs "$root/data"
-        mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"
-        exec chroot --userspec="$user" "$root" /usr/bin/env -i --chdir=/data "$@"
-    ' run "$root" "$user" "${environment[@]}" "DHPE_HTTP_PORT=$port" "$@"
-}
+# In the image, as its user, with its own environment only; root read-only, only /data and /tmp writable. Every part
+# replaces the one before, so that a signal to the first reaches the program.
+inside=(unshare --mount --propagation private -- bash -euc '
+    root=$1; user=$2; shift 2
+    mount --bind "$root" "$root"; mount -o remount,ro,bind "$root"
+    mount -t tmpfs -o mode=1777 tmpfs "$root/tmp"
+    mount -t tmpfs -o "uid=${user%%:*},gid=${user##*:},mode=0755" tmpfs "$root/data"
+    mount -t proc proc "$root/proc"; mount --rbind /dev "$root/dev"
+    exec chroot --userspec="$user" "$root" /usr/bin/env -i --chdir=/data "$@"
+' inside "$root" "$user" "${environment[@]}" "DHPE_HTTP_PORT=$port")
 
 echo "image: starting ${command[*]} as $user on a read-only root ..."
-run "${command[@]}" >"$work/service.log" 2>&1 &
+"${inside[@]}" "${command[@]}" >"$work/service.log" 2>&1 &
 service=$!
 started_ns=$(date +%s%N)
-until run dhpe-healthcheck 2>"$work/health.log"; do
+until "${inside[@]}" dhpe-healthcheck 2>"$work/health.log"; do
     if ! kill -0 "$service" 2>/dev/null || [ $(($(date +%s%N) - started_ns)) -gt 60000000000 ]; then
         cat "$work/service.log" "$work/health.log" >&2
         echo "image: the entry point did not answer /healthz" >&2
@@ -86,5 +88,7 @@ status=0
 wait "$service" || status=$?
 service=
 if [ "$status" != 0 ]; then cat "$work/service.log" >&2; echo "image: SIGTERM ended with $status, not 0" >&2; exit 1; fi
+size=$(du -sm "$root/opt/dhpe" | cut -f1)
+kernels=$(find "$root/opt/dhpe" -name '*.nbc' | wc -l)
 "${buildah[@]}" rm "$container" >/dev/null
-echo "image: $(du -sh --apparent-size "$root" 2>/dev/null | cut -f1) SIGTERM ended it cleanly; the image is dhpe:latest in $store/storage"
+echo "image: SIGTERM ended it cleanly; dhpe:latest in $store/storage adds $size MB to its base, with $kernels kernels compiled in"
