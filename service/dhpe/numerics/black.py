@@ -65,7 +65,8 @@ def price(spot: float, strike: float, tau: float, rate: float, dividend_yield: f
         spot * math.exp(-dividend_yield * time) * normal_cdf(right * d1)
         - strike * math.exp(-rate * time) * normal_cdf(right * d2)
     )
-    return 0.0 if value < 0.0 else value  # noqa: FURB136 - round-off may fall below zero, but NaN must pass
+    # Round-off may fall below zero; max() would leave the fate of a NaN to the order of its arguments.
+    return 0.0 if value < 0.0 else value
 
 
 @kernel
