@@ -1,11 +1,12 @@
 """Files as batches of records: the format is found by content, and all inputs leave in one order of event time.
 
-``plan`` looks at what the user named and raises ``InputError``, one clear line, before anything is read; ``read`` then
-yields each ``Batch`` and ``Reject``. The rows have passed the door. ``offset`` is the running number of a record over all
-inputs, ``file`` and ``index`` say where it stood (line number from 1; 0 where a file's name told it, and no line), and a
-reject carries the same file and line.
+``plan`` looks at what the user named and raises ``InputError``, one clear line, before anything is read; ``read``
+then yields each ``Batch`` and ``Reject``. The rows have passed the door. ``offset`` is the running number of a record
+over all inputs, ``file`` and ``index`` say where it stood (line number from 1; 0 where a file's name told it, and no
+line), and a reject carries the same file and line.
 
-A new format is a module with a ``read`` of its own, a name in ``FORMATS``, a line in ``_detect`` and one in ``_sources``.
+A new format is a module with a ``read`` of its own, a name in ``FORMATS``, a line in ``_detect`` and one in
+``_sources``.
 """
 
 import os
@@ -17,10 +18,11 @@ import numpy as np
 
 from dhpe.columns import Batch, Reject
 from dhpe.edge.formats import binance, cboe, jsonl, lean
+from dhpe.edge.formats.cboe import NOTHING_TOLD, ChainFacts
 from dhpe.edge.formats.files import GZIP_MAGIC, InputError, opened, unreadable
 from dhpe.edge.formats.merge import merged
 
-__all__ = ["FORMATS", "STANDARD_INPUT", "InputError", "Plan", "expected_records", "plan", "read"]
+__all__ = ["FORMATS", "STANDARD_INPUT", "ChainFacts", "InputError", "Plan", "expected_records", "plan", "read"]
 
 FORMATS: Final = ("jsonl", "lean", "cboe", "binance")
 STANDARD_INPUT: Final = jsonl.STANDARD_INPUT
@@ -33,11 +35,10 @@ _LATER_MAGIC: Final = {b"DBN": "dbn", b"\x28\xb5\x2f\xfd": "dbn.zst"}
 
 
 class Plan(NamedTuple):
-    """Which files are read together as what; ``spot`` and ``as_of_ns`` are the user's word where a chain has none."""
+    """Which files are read together as what, and the user's word on what a chain may leave out."""
 
     parts: tuple[tuple[str, tuple[str, ...]], ...]
-    spot: float | None = None
-    as_of_ns: int | None = None
+    told: ChainFacts
 
     @property
     def formats(self) -> list[str]:
@@ -49,8 +50,7 @@ def plan(
     inputs: Sequence[str | Path],
     *,
     format_name: str | None = None,
-    spot: float | None = None,
-    as_of_ns: int | None = None,
+    told: ChainFacts = NOTHING_TOLD,
 ) -> Plan:
     """What to read: ``inputs`` are files, folders or "-" (standard input); ``format_name`` overrides the detection.
 
@@ -73,7 +73,7 @@ def plan(
                 together[0].append(file)
             else:
                 parts.append((found, [file]))
-    return Plan(tuple((found, tuple(files)) for found, files in parts), spot, as_of_ns)
+    return Plan(tuple((found, tuple(files)) for found, files in parts), told)
 
 
 def read(chosen: Plan) -> Iterator[Batch | Reject]:
@@ -110,7 +110,7 @@ def _sources(chosen: Plan) -> Iterator[Iterable[Batch | Reject]]:
         if found == "lean":
             yield lean.read(paths)
         elif found == "cboe":
-            yield cboe.read(paths, spot=chosen.spot, as_of_ns=chosen.as_of_ns)
+            yield cboe.read(paths, chosen.told)
         elif found == "binance":
             yield binance.read(paths[0])
         else:

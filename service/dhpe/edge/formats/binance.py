@@ -31,7 +31,7 @@ SLACK_NS: Final = 5_000_000_000
 CHUNK_BYTES: Final = 8 * 1024 * 1024
 LINE: Final = re.compile(rb"\d{16,20} \{")
 
-_RECEIPT: Final = re.compile(rb"(?m)^\d+ ")
+_RECEIPT: Final = re.compile(rb"^\d+ ")
 _NS_PER_MS: Final = 1_000_000
 
 Symbol = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
@@ -124,9 +124,9 @@ def _chunks(path: Path) -> Iterator[Batch | Reject]:
 
 
 def _decode(lines: Sequence[bytes], first: int) -> _Lines:
-    """The events of ``lines``, the first of which has the number ``first``: at once, or one by one to find the fault."""
+    """The events of ``lines``, numbered from ``first``: all at once, or one by one where one of them has a fault."""
     try:
-        messages = _DECODER.decode_lines(_RECEIPT.sub(b"", b"".join(lines)))
+        messages = _DECODER.decode_lines(b"".join([line.partition(b" ")[2] for line in lines]))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         messages = []
     if len(messages) == len(lines):

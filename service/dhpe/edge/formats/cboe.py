@@ -4,23 +4,23 @@ What is chosen where the file leaves it open:
 
 - The instant. The quotes of a chain fetched in the evening are those at which its options stopped trading, so the
   records carry the end of trading of ``session_date`` (16:15 New York, half days 13:15), or the time of the payload
-  where that was earlier; ``--as-of`` overrides. Series that have settled by then (same-day expiries of an evening chain)
-  are dead: rejected line by line as ``expired_contract``, and nothing of theirs is read.
-- The spot, which becomes an ``index_value`` named as its underlying: ``--spot``, else ``current_price`` of the session in
-  an ``underlying.csv`` beside the chain.
+  where that was earlier; ``--as-of`` overrides. Series that have settled by then (same-day expiries of an evening
+  chain) are dead: rejected line by line as ``expired_contract``, and nothing of theirs is read.
+- The spot, which becomes an ``index_value`` named as its underlying: ``--spot``, else ``current_price`` of the session
+  in an ``underlying.csv`` beside the chain.
 - AM or PM is told by the root of the series: SPX in the morning, SPXW in the afternoon of the same third Friday.
-- Open interest is of the close before the session. Implied vols and greeks of the file are on another clock and are left.
-  Volume and last price are no trades: their time and order are unknown.
+- Open interest is of the close before the session. Implied vols and greeks of the file are on another clock and are
+  left. Volume and last price are no trades: their time and order are unknown.
 """
 
 import csv
 import io
-import re
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from functools import cache
+from operator import itemgetter
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, cast
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from dhpe import columns
 from dhpe.columns import Batch, Contract, OpenInterest, Reference, Reject, empty_events
 from dhpe.edge import door
 from dhpe.edge.formats.files import InputError, opened
-from dhpe.edge.formats.index_options import osi_symbol, settlement_of
+from dhpe.edge.formats.index_options import AMERICAN_ROOTS, osi_symbol, settlement_of
 from dhpe.edge.sessions import settlement_ns, trading_close_ns
 
 COMPANION: Final = "underlying.csv"
@@ -38,9 +38,19 @@ CALENDAR: Final = "XCBO"
 RECORDS_PER_LINE: Final = 3
 
 _QUOTE: Final = ("bid", "bid_size", "ask", "ask_size")
-_NUMBERS: Final = ("strike", "open_interest", *_QUOTE)
-_OPTION: Final = re.compile(r"(?P<root>[A-Z.]{1,6})(?P<expiry>\d{6})(?P<right>[CP])(?P<strike>\d{8})")
+_SERIES: Final = len("YYMMDDC00000000")  # what stands behind the root of a symbol
 _NS_PER_S: Final = 1_000_000_000
+
+
+class ChainFacts(NamedTuple):
+    """What the user tells: ``spot`` and ``as_of_ns`` beat the file, ``underlying`` names a chain without a ticker."""
+
+    spot: float | None = None
+    as_of_ns: int | None = None
+    underlying: str | None = None
+
+
+NOTHING_TOLD: Final = ChainFacts()
 
 
 class _Spot(NamedTuple):
@@ -50,44 +60,69 @@ class _Spot(NamedTuple):
     payload_ns: int | None
 
 
+class _Line(NamedTuple):
+    """The texts of a line that this reader uses, by the names of their columns."""
+
+    session_date: str
+    ticker: str
+    expiry: str
+    right: str
+    strike: str
+    option: str
+    open_interest: str
+    bid: str
+    bid_size: str
+    ask: str
+    ask_size: str
+
+
 class _Row(NamedTuple):
     """A line of the chain that is a living contract."""
 
     line: int
     contract: Contract
     open_interest: float
-    quote: tuple[float, ...]
+    quote: tuple[float, float, float, float]
+
+
+class _Fault(NamedTuple):
+    reason: str
+    detail: str
 
 
 class _Chain(NamedTuple):
     file: str
+    ticker: str
     underlying: str
     session: str
     as_of_ns: int
     spot: float
 
 
-def read(
-    paths: Sequence[Path], *, spot: float | None = None, as_of_ns: int | None = None
-) -> Iterator[Batch | Reject]:
+def read(paths: Sequence[Path], told: ChainFacts = NOTHING_TOLD) -> Iterator[Batch | Reject]:
     """The chains of ``paths`` in the order of their instants: contracts, open interest, spot, quotes.
 
     Raises:
         InputError: a file cannot be read, is no chain, or its spot or instant is not to be found.
     """
-    chains = sorted(((_chain_of(path, spot, as_of_ns), path) for path in paths), key=lambda pair: pair[0].as_of_ns)
+    chains = sorted(((_chain_of(path, told), path) for path in paths), key=lambda pair: pair[0].as_of_ns)
     for chain, path in chains:
         yield from _read(chain, path)
 
 
-def _chain_of(path: Path, spot: float | None, as_of_ns: int | None) -> _Chain:
-    first = next(_lines(path), None)
+def _chain_of(path: Path, told: ChainFacts) -> _Chain:
+    first = next((fields for _, fields in _lines(path) if fields is not None), None)
     if first is None:
         raise InputError(f"{path}: the chain has no contract")
-    session, ticker = first[1]["session_date"], first[1]["ticker"]
+    session, ticker = first.session_date, first.ticker
+    underlying = ticker.removeprefix("_") or told.underlying
+    if not underlying:
+        raise InputError(f"{path}: the chain does not name its underlying; give --underlying")
     beside = _beside(path, session, ticker)
-    if spot is None and beside is None:
+    spot = told.spot if beside is None or told.spot is not None else beside.price
+    if spot is None:
         raise InputError(f"{path}: the spot of {session} is unknown; give --spot, or put {COMPANION} beside the file")
+    as_of_ns = told.as_of_ns
     if as_of_ns is None:
         try:
             as_of_ns = trading_close_ns(session, CALENDAR)
@@ -95,20 +130,23 @@ def _chain_of(path: Path, spot: float | None, as_of_ns: int | None) -> _Chain:
             raise InputError(f"{path}: the instant of the chain is unknown: {error}; give --as-of") from error
         if beside is not None and beside.payload_ns is not None:
             as_of_ns = min(as_of_ns, beside.payload_ns)
-    price = spot if spot is not None else beside.price if beside is not None else float("nan")
-    return _Chain(str(path), ticker.removeprefix("_"), session, as_of_ns, price)
+    return _Chain(str(path), ticker, underlying, session, as_of_ns, spot)
 
 
-def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    """The lines of a chain with their numbers."""
+def _lines(path: Path) -> Iterator[tuple[int, _Line | None]]:
+    """The lines of a chain with their numbers; None for one that ends too early."""
     with opened(path) as stream:
-        reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8", newline=""), restval="")
+        reader = csv.reader(io.TextIOWrapper(stream, encoding="utf-8", newline=""))
         try:
-            missing = {*HEADER, *_NUMBERS} - set(reader.fieldnames or ())
+            names = next(reader, [])
+            missing = [name for name in _Line._fields if name not in names]
             if missing:
-                raise InputError(f"{path}: is no Cboe chain: there is no column {', '.join(sorted(missing))}")
-            for row in reader:
-                yield reader.line_num, row
+                raise InputError(f"{path}: is no Cboe chain: there is no column {', '.join(missing)}")
+            places = [names.index(name) for name in _Line._fields]
+            chosen, last = itemgetter(*places), max(places)
+            for texts in reader:
+                if texts:
+                    yield reader.line_num, _Line._make(chosen(texts)) if len(texts) > last else None
         except (csv.Error, UnicodeDecodeError) as error:
             raise InputError(f"{path}: line {reader.line_num}: is no CSV: {error}") from error
 
@@ -136,44 +174,52 @@ def _payload_ns(text: str) -> int | None:
 
 def _read(chain: _Chain, path: Path) -> Iterator[Batch | Reject]:
     rows: list[_Row] = []
-    settles = cache(settlement_ns)
+    settles = cache(_settles_ns)
     for line, fields in _lines(path):
-        row = _row(line, fields, chain, settles)
-        if isinstance(row, Reject):
-            yield row
-        else:
+        row = _fault(fields, chain) or _row(line, cast("_Line", fields), chain, settles)
+        if isinstance(row, _Row):
             rows.append(row)
+        else:
+            yield Reject("", -1, line, chain.file, *row)
     for batch in (_reference(chain, rows), _quotes(chain, rows)):
         checked = door.check(batch, None, 0)
         yield from checked.rejects
         yield checked.batch
 
 
-def _row(line: int, fields: dict[str, str], chain: _Chain, settles: Callable[[str, str, str], int]) -> _Row | Reject:
-    def reject(reason: str, detail: str) -> Reject:
-        return Reject("", -1, line, chain.file, reason, detail)
+def _fault(fields: _Line | None, chain: _Chain) -> _Fault | None:
+    """Why a line is none of this chain, or contradicts itself."""
+    if fields is None:
+        return _Fault("wrong_shape", "the line ends before its last column")
+    if fields.session_date != chain.session or fields.ticker != chain.ticker:
+        return _Fault("other_chain", f"the file is the chain of {chain.underlying} on {chain.session}")
+    option, expiry = fields.option, fields.expiry
+    right = option[-9:-8]
+    if len(option) <= _SERIES or not option[-8:].isdecimal() or right not in ("C", "P"):
+        return _Fault("bad_symbol", f"option is {option[:32]!r}: it is root, YYMMDD, C or P, strike in thousandths")
+    if option[-_SERIES:-9] != expiry[2:].replace("-", "") or right != fields.right:
+        return _Fault("bad_symbol", f"{option[:32]} does not expire on {expiry[:32]!r} as {fields.right[:32]!r}")
+    return None
 
-    option, expiry = fields["option"], fields["expiry"]
-    match = _OPTION.fullmatch(option)
-    if match is None:
-        return reject("bad_symbol", f"option is {option[:32]!r}: it is root, YYMMDD, C or P, and strike in thousandths")
-    if match["expiry"] != expiry[2:].replace("-", "") or match["right"] != fields["right"]:
-        return reject("bad_symbol", f"{option} does not expire on {expiry} as {fields['right']}")
-    if fields["session_date"] != chain.session or fields["ticker"].removeprefix("_") != chain.underlying:
-        return reject("other_chain", f"the file is the chain of {chain.underlying} on {chain.session}")
+
+def _row(line: int, fields: _Line, chain: _Chain, settles: Callable[[str, str], int]) -> _Row | _Fault:
+    option, root = fields.option, fields.option[:-_SERIES]
     try:
-        strike, open_interest, *quote = (float(fields[name]) for name in _NUMBERS)
-        settles_ns = settles(expiry, settlement_of(match["root"]), CALENDAR)
+        strike, open_interest = float(fields.strike), float(fields.open_interest)
+        quote = (float(fields.bid), float(fields.bid_size), float(fields.ask), float(fields.ask_size))
+        settles_ns = settles(fields.expiry, root)
     except ValueError as error:
-        return reject("wrong_shape", str(error))
+        return _Fault("wrong_shape", str(error))
     if settles_ns <= chain.as_of_ns:
-        return reject("expired_contract", f"{option} had settled before the instant of the chain")
-    right = 1 if match["right"] == "C" else -1
-    american = not fields["ticker"].startswith("_") or match["root"] == "OEX"
-    symbol = osi_symbol(match["root"], expiry, right, int(match["strike"]))
-    return _Row(
-        line, Contract(symbol, right, strike, MULTIPLIER, american, settles_ns), open_interest, tuple(quote)
-    )
+        return _Fault("expired_contract", f"{option} had settled before the instant of the chain")
+    right = 1 if fields.right == "C" else -1
+    american = not chain.ticker.startswith("_") or root in AMERICAN_ROOTS
+    symbol = osi_symbol(root, fields.expiry, right, int(option[-8:]))
+    return _Row(line, Contract(symbol, right, strike, MULTIPLIER, american, settles_ns), open_interest, quote)
+
+
+def _settles_ns(expiry: str, root: str) -> int:
+    return settlement_ns(expiry, settlement_of(root), CALENDAR)
 
 
 def _blank(chain: _Chain, names: list[str], facts: list[Reference], count: int) -> Batch:

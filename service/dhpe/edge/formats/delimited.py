@@ -16,7 +16,7 @@ _ZERO, _NINE, _COMMA, _POINT, _NEWLINE, _RETURN = (ord(character) for character 
 
 
 class Rows(NamedTuple):
-    """``values`` (rows, fields) int64; ``text`` and ``line`` (from 1) say where a row stood, ``good`` whether it is one.
+    """``values`` (rows, fields); ``text`` and ``line`` (from 1) say where a row stood, ``good`` whether it is one.
 
     Blank lines are no rows.
     """
@@ -65,7 +65,7 @@ def _parse(
                     value = value * 10 + (character - _ZERO)
                     digits += 1
                     sound = sound and digits <= DIGITS_MAX
-            elif character == _COMMA or character == _NEWLINE:
+            elif character in (_COMMA, _NEWLINE):
                 if digits and field < fields:
                     values[row, field] = value
                 sound = sound and not (fraction and digits == 0)

@@ -29,6 +29,9 @@ ROOTS: Final = {
     "XEO": Root("XEO", "pm"),
 }
 
+AMERICAN_ROOTS: Final = frozenset(("OEX",))
+"""Index options are European but for these."""
+
 
 def settlement_of(root: str) -> Literal["am", "pm"]:
     """How the series of ``root`` settle."""

@@ -337,4 +337,3 @@ def _batch(ticks: _Ticks, names: _Names) -> Batch:
         for place, field in enumerate(fields):
             events[field][rows] = ticks.values[rows, place]
     return Batch(events, names.names, [], np.zeros((0, 2)))
-
