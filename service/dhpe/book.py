@@ -219,6 +219,7 @@ class Book:
                 return "unknown_expiry", f"no contract settles at {fact.settles_ns}"
             expiry = self.state.expiries[row]
             expiry["given_forward"] = fact.forward
+            expiry["given_ts_ns"] = market["ts_ns"]
             expiry["given_forward_spot"] = market["spot"] if market["spot"] > 0 else np.nan
             expiry["given_discount"] = fact.discount
         market["surface_slot"] = -1
