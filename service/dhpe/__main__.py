@@ -16,7 +16,8 @@ from dhpe import __version__
 from dhpe.settings import Settings, SettingsError
 
 if TYPE_CHECKING:
-    from dhpe.columns import Batch, Reject
+    from dhpe.columns import Batch
+    from dhpe.edge.formats import Plan
 
 SIMULATE: Final = "simulate"
 WRONG_CALL: Final = 2
@@ -102,10 +103,11 @@ def feed(
         if SIMULATE in sources and len(sources) > 1:
             raise typer.BadParameter("`simulate` is a source of its own: name it alone")
         from dhpe import app  # noqa: PLC0415
+        from dhpe.edge import formats  # noqa: PLC0415
         from dhpe.edge.feeds import FeedRules  # noqa: PLC0415
 
         live = sources == [SIMULATE]
-        batches = _simulated() if live else _files(sources, file_format)
+        batches = _simulated() if live else formats.read(_plan(sources, file_format))
         rules = FeedRules(
             speed=(1.0 if live else None) if speed is None else speed,
             closing_ms=None if live else settings.pressure_interval_ms,
@@ -158,6 +160,7 @@ def replay(
     """Send files through the same engine, without a log."""
     with _one_line():
         settings = _settings(config)
+        _plan(inputs, file_format)
         from dhpe import replay as replaying  # noqa: PLC0415
 
         replaying.main(
@@ -217,11 +220,12 @@ def _one_line() -> Iterator[None]:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         typer.echo(f"dhpe: {where}{error.strerror or error}", err=True)
-        raise typer.Exit(WRONG_CALL if isinstance(error, FileNotFoundError) else FAILURE) from error
+        raise typer.Exit(FAILURE) from error
     except Exception as error:
+        from dhpe.edge.formats import InputError  # noqa: PLC0415
         from dhpe.edge.log import LogError  # noqa: PLC0415
 
-        if not isinstance(error, LogError):
+        if not isinstance(error, LogError | InputError):
             raise
         typer.echo(f"dhpe: {error}", err=True)
         raise typer.Exit(FAILURE) from error
@@ -239,12 +243,15 @@ def _simulated() -> "Iterable[Batch]":
     return simulate(SimulationSettings(), time.time_ns())
 
 
-def _files(sources: list[str], file_format: str | None) -> "Iterator[Batch | Reject]":
-    from dhpe.edge.formats import jsonl  # noqa: PLC0415
+def _plan(inputs: list[str], file_format: str | None) -> "Plan":
+    """What the call names; a file that is not there or a format that is not known makes it a wrong call."""
+    from dhpe.edge import formats  # noqa: PLC0415
 
-    del file_format
-    for source in sources:
-        yield from jsonl.read(source)
+    try:
+        return formats.plan(inputs, format_name=file_format)
+    except formats.InputError as error:
+        typer.echo(f"dhpe: {error}", err=True)
+        raise typer.Exit(WRONG_CALL) from error
 
 
 def main() -> None:

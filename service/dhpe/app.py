@@ -18,7 +18,7 @@ from typing import Any, Final, NamedTuple
 import msgspec
 import uvicorn
 
-from dhpe.columns import Batch, Reject, empty_batch
+from dhpe.columns import Batch, Reject
 from dhpe.edge.api import build_api
 from dhpe.edge.feeds import Fed, FeedRules, feed_batches
 from dhpe.edge.log import Log, LogUnavailable
@@ -29,16 +29,12 @@ from dhpe.edge.tail import Tail
 from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.view import View, ViewLimits
 from dhpe.edge.workers import Workers
-from dhpe.engine import Engine
 from dhpe.outputs import Alert
-from dhpe.parameters import Parameters
+from dhpe.replay import warm
 from dhpe.settings import Settings, variable
 from dhpe.simulate import SimulationSettings, simulate
 
 EMBEDDED_PARTITIONS: Final = 1
-WARM_CHUNKS: Final = 130
-"""13 s of the simulated market: longer than the slowest event-time grid of the default settings."""
-
 WARM_NOTICE_S: Final = 4.0
 LISTEN_BACKLOG: Final = 128
 
@@ -59,14 +55,6 @@ def build_log(settings: Settings) -> Log:
         return KafkaLog(settings)
     topics = dict.fromkeys(TopicNames.of(settings), EMBEDDED_PARTITIONS)
     return SqliteLog(settings.embedded_log_path, topics, settings.kafka_fetch_bytes_max)
-
-
-def warm(parameters: Parameters) -> None:
-    """Let every kernel be compiled or loaded now: later it would hold the heartbeats of the group."""
-    engine = Engine(parameters)
-    market = simulate(SimulationSettings(), start_ns=1_700_000_000_000_000_000)
-    for _ in range(WARM_CHUNKS):
-        engine.step(empty_batch(), next(market))
 
 
 class Service:
@@ -157,6 +145,7 @@ class Service:
                 part.result()
 
     async def _warm(self) -> None:
+        # now: later it would hold the heartbeats of the group
         warming = asyncio.create_task(asyncio.to_thread(warm, self.settings.parameters()))
         _, compiling = await asyncio.wait([warming], timeout=WARM_NOTICE_S)
         if compiling:

@@ -13,9 +13,10 @@ from pathlib import Path
 import httpx
 import pytest
 
-from dhpe.app import Service, build_log, warm
+from dhpe.app import Service, build_log
 from dhpe.edge.log import LogUnavailable
 from dhpe.edge.topic_names import TopicNames
+from dhpe.replay import warm
 from dhpe.settings import Settings
 from worker_room import market, messages, put, until
 
