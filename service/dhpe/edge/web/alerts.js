@@ -2,6 +2,7 @@
 import { clock, instant, interval, significant, words } from "/web/format.js";
 
 const SHOWN = 100;
+const SEVERITIES = ["info", "warning", "critical"];
 const list = document.getElementById("alerts");
 
 function cell(name, text, scope) {
@@ -90,7 +91,9 @@ export function alertBook() {
       }
       count();
     },
-    marks: () => [...known.values()].map((alert) => ({ at: alert.ts_event_ns / 1e9, severity: alert.severity })),
+    // In the order of drawing: what matters most lies on top.
+    marks: () => [...known.values()].map((alert) => ({ at: alert.ts_event_ns / 1e9, severity: alert.severity }))
+      .sort((one, other) => SEVERITIES.indexOf(one.severity) - SEVERITIES.indexOf(other.severity)),
     // When each state was last entered, event time.
     entered: () => new Map([...known.values()].filter((alert) => alert.rule === alert.to_state)
       .map((alert) => [alert.to_state, alert.ts_event_ns])),
