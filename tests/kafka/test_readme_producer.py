@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 DHPE = Path(sys.executable).parent / "dhpe"
-DEADLINE_S = 90.0
-LINES_MAX = 24
+DEADLINE_S = 240.0
+"""The first start after a change of a kernel compiles them all."""
+LINES_MAX = 20
 
 pytestmark = pytest.mark.kafka
 
@@ -71,7 +72,7 @@ def amplification(address: str) -> float | None:
     return number
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 def test_the_readmes_feed_gets_its_amplification(producer: Path, start: Callable[..., "subprocess.Popen[str]"]) -> None:
     """`dhpe topics`, `dhpe run`, the twenty lines of Python, and a number that is not null."""
     topics = start(DHPE, "topics")
