@@ -56,12 +56,12 @@ class _CompiledInLocator(caching.UserProvidedCacheLocator):  # type: ignore[misc
         """Accept a folder that cannot be written."""
 
 
-class _CompiledInImpl(caching.CompileResultCacheImpl):  # type: ignore[misc]
+class _CompiledInFiles(caching.CompileResultCacheImpl):  # type: ignore[misc]
     _locator_classes = (_CompiledInLocator,)
 
 
 class _CompiledIn(caching.FunctionCache):  # type: ignore[misc]
-    _impl_class = _CompiledInImpl
+    _impl_class = _CompiledInFiles
 
     def save_overload(self, sig: object, data: object) -> None:
         """Keep a kernel that was not compiled in for this process alone."""

@@ -2,7 +2,7 @@
 
 Sticky strike: the vol of a contract stays where its quote put it. Only open contracts with a position in ``book`` and
 a vol count. MODEL.md sections 4 and 5. A profile is a loop over contracts that touches only the grid points within
-eight deviations of the strike, one exponential each.
+eight deviations of the strike; along an even grid a normal density needs two multiplications a point.
 """
 
 import math
@@ -47,6 +47,33 @@ def gamma_shape(
 
 
 @kernel
+def _add_density(
+    amplitude: float, d1_start: float, d1_step: float, span: tuple[int, int, int], out: NDArray[np.float64]
+) -> None:
+    """Add amplitude * exp(-d1^2/2) from the first to the last point of ``span``, going out from the middle one.
+
+    Neighbouring densities differ by a factor that itself changes by a constant factor, exp(-d1_step^2). Going out
+    from near the peak keeps the relative error of k steps at k^2 round-offs: 1e-11 for 300 points.
+    """
+    first, middle, last = span
+    d1 = d1_start + middle * d1_step
+    peak = amplitude * math.exp(-0.5 * d1 * d1)
+    bend = math.exp(-d1_step * d1_step)
+    density = peak
+    factor = math.exp(-d1_step * (d1 + 0.5 * d1_step))
+    for point in range(middle, last + 1):
+        out[point] += density
+        density *= factor
+        factor *= bend
+    density = peak
+    factor = math.exp(d1_step * (d1 - 0.5 * d1_step))
+    for point in range(middle - 1, first - 1, -1):
+        density *= factor
+        factor *= bend
+        out[point] += density
+
+
+@kernel
 def gamma_profile(
     contracts: NDArray[np.void],
     count: int,
@@ -71,9 +98,11 @@ def gamma_profile(
         reach = D1_CUT * deviation
         first = min(max(math.ceil((-offset - reach - start) / step), 0.0), float(points))
         last = min(max(math.floor((-offset + reach - start) / step), -1.0), float(points - 1))
-        for point in range(int(first), int(last) + 1):
-            d1 = (log_grid[point] + offset) / deviation
-            out[point] += amplitude * math.exp(-0.5 * d1 * d1)
+        if first <= last:
+            peak = min(max((-offset - start) / step, first), last)
+            _add_density(
+                amplitude, (start + offset) / deviation, step / deviation, (int(first), int(peak), int(last)), out
+            )
     for point in range(points):
         out[point] *= math.exp(log_grid[point])
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 from dhpe.numerics.jit import kernel
-from dhpe.numerics.state import CROSSED_QUOTE, LOCKED_QUOTE
+from dhpe.numerics.state import CROSSED_QUOTE, LOCKED_QUOTE, NO_ASK, ZERO_BID
 
 
 @kernel
@@ -36,8 +36,12 @@ def keep_quote(ts_event_ns: int, best: tuple[float, float, float, float], row: A
 
 @kernel
 def flag_quote(bid: float, ask: float, market: Any) -> None:
-    """Count crossed and locked quotes; both are accepted."""
-    if bid > ask:
+    """Count the odd quotes, all of which are accepted: crossed, locked, and with one side missing."""
+    if ask == 0.0:
+        market["flags"][NO_ASK] += 1
+    elif bid > ask:
         market["flags"][CROSSED_QUOTE] += 1
     elif bid == ask:
         market["flags"][LOCKED_QUOTE] += 1
+    if bid == 0.0:
+        market["flags"][ZERO_BID] += 1

@@ -118,6 +118,7 @@ FLAGS: Final = (
     "crossed_quote",
     "locked_quote",
     "zero_bid",
+    "no_ask",
     "late_quote",
     "time_backwards",
     "quote_without_spot",
@@ -125,15 +126,18 @@ FLAGS: Final = (
     "position_clipped",
     "open_interest_revised",
 )
-CROSSED_QUOTE: Final = 0
-LOCKED_QUOTE: Final = 1
-ZERO_BID: Final = 2
-LATE_QUOTE: Final = 3
-TIME_BACKWARDS: Final = 4
-QUOTE_WITHOUT_SPOT: Final = 5
-UNCLASSIFIED_TRADE: Final = 6
-POSITION_CLIPPED: Final = 7
-OPEN_INTEREST_REVISED: Final = 8
+(
+    CROSSED_QUOTE,
+    LOCKED_QUOTE,
+    ZERO_BID,
+    NO_ASK,
+    LATE_QUOTE,
+    TIME_BACKWARDS,
+    QUOTE_WITHOUT_SPOT,
+    UNCLASSIFIED_TRADE,
+    POSITION_CLIPPED,
+    OPEN_INTEREST_REVISED,
+) = range(len(FLAGS))
 
 MARKET: Final = np.dtype(
     [

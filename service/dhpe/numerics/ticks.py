@@ -23,7 +23,6 @@ from dhpe.numerics.state import (
     TIME_BACKWARDS,
     UNCLASSIFIED_TRADE,
     WEIGHTED,
-    ZERO_BID,
 )
 from dhpe.numerics.trade_side import RULE_AGGRESSOR, RULE_QUOTE, lee_ready_side, quote_before, remember_tick
 from dhpe.numerics.underlying_ticks import (
@@ -65,8 +64,6 @@ def _apply_option_quote(event: Any, row: int, state: ContractState, panel_rules:
     market = state.market[0]
     contract = state.contracts[row]
     flag_quote(event["bid"], event["ask"], market)
-    if event["bid"] == 0.0:
-        market["flags"][ZERO_BID] += 1
     if not keep_quote(
         event["ts_event_ns"], (event["bid"], event["bid_size"], event["ask"], event["ask_size"]), contract
     ):
