@@ -40,9 +40,10 @@ def test_a_good_machine_has_no_fault() -> None:
     assert {name: one.detail for name, one in found.items() if one.status == "fault"} == {}
 
 
-def test_everything_that_is_not_ok_says_how_to_mend_it(taken_port: int) -> None:
+def test_everything_that_is_not_ok_says_how_to_mend_it(taken_port: int, tmp_path: Path) -> None:
     """A finding without a remedy is only a complaint."""
-    settings = Settings(http_port=taken_port, embedded_log_path=Path("/proc/dhpe.sqlite"))
+    (tmp_path / "file").touch()
+    settings = Settings(http_port=taken_port, embedded_log_path=tmp_path / "file" / "log.sqlite")
     bad = [finding for finding in examine(settings).findings if finding.status != "ok"]
     assert {"embedded log", "http"} <= {finding.check for finding in bad}
     assert all(finding.remedy for finding in bad)

@@ -203,8 +203,8 @@ def _writable(path: Path) -> bool:
 
     if path.is_file():
         return os.access(path, os.W_OK)
-    folder = next(parent for parent in (path, *path.absolute().parents) if parent.is_dir())
-    return os.access(folder, os.W_OK | os.X_OK)
+    nearest = next(parent for parent in (path, *path.absolute().parents) if parent.exists())
+    return nearest.is_dir() and os.access(nearest, os.W_OK | os.X_OK)
 
 
 _COLOURS: Final = {"ok": "green", "warning": "yellow", "fault": "red"}
