@@ -19,6 +19,7 @@ class Parameters:
     revalue_interval_ms: int = 50
     surface_interval_s: float = 10.0
     landscape_interval_s: float = 60.0
+    landscape_move_share: float = 0.001
     bar_s: float = 1.0
     future_limit_ms: int = 1000
     spot_max_age_s: float = 60.0

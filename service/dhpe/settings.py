@@ -66,6 +66,9 @@ class ModelSettings(BaseSettings):
     landscape_interval_s: Positive = Field(
         _MODEL.landscape_interval_s, description="grid on which flips and walls are computed anew"
     )
+    landscape_move_share: Positive = Field(
+        _MODEL.landscape_move_share, description="move of spot, as a share, that has flips and walls computed at once"
+    )
     bar_s: Positive = Field(_MODEL.bar_s, description="length of the regime's bars")
     future_limit_ms: int = Field(_MODEL.future_limit_ms, ge=0, description="event time may lead the append time so far")
     spot_max_age_s: Positive = Field(_MODEL.spot_max_age_s, description="an older spot is null")

@@ -189,12 +189,16 @@ class Underlying:
         refresh_fields(self.book.state, self._rules[1])
 
     def refresh_landscape(self) -> Landscape | None:
-        """The re-priced profile of the default book and the panel's self-check, anew at each event-time interval."""
+        """The re-priced profile of the default book and the panel's self-check.
+
+        Made anew at each event-time interval, and when spot has moved so far that a wall could stand on its wrong side.
+        """
         market = self.market
         slot = int(market["ts_ns"] // (self.parameters.landscape_interval_s * NS_PER_S))
         known = market["spot"] > 0 and len(self.book) > 0 and market["surface_slot"] >= 0
-        if known and slot > market["landscape_slot"]:
+        if known and (slot > market["landscape_slot"] or self._has_left_the_landscape()):
             market["landscape_slot"] = slot
+            market["landscape_spot"] = market["spot"]
             state = self.book.state
             tau_floor_ns = self._rules[1].tau_floor_ns
             panel.recompute(market, state.contracts, state.expiries, state.panel, tau_floor_ns)
@@ -210,6 +214,10 @@ class Underlying:
                 self.parameters,
             )
         return self.landscape
+
+    def _has_left_the_landscape(self) -> bool:
+        move = self.market["spot"] - self.market["landscape_spot"]
+        return bool(abs(move) > self.parameters.landscape_move_share * self.market["landscape_spot"])
 
     def impact(self) -> tuple[KyleLambda, float | None]:
         """The impact estimate and the Amihud illiquidity as of the last closed liquidity bar."""

@@ -155,6 +155,7 @@ MARKET: Final = np.dtype(
         ("revalue_slot", "i8"),
         ("surface_slot", "i8"),
         ("landscape_slot", "i8"),
+        ("landscape_spot", "f8"),  # where the landscape was last drawn
         ("pressure_slot", "i8"),
         ("dirty_rows", "i4"),
         # panel
