@@ -91,10 +91,10 @@ def _date(text: str, calendar: str, *, bounded: bool = True) -> date:
     if calendar not in CALENDARS:
         raise ValueError(f"calendar is {calendar!r}: known are {', '.join(CALENDARS)}")
     try:
-        day = date.fromisoformat(text) if len(text) == len("YYYY-MM-DD") else None
+        day = date.fromisoformat(text)
     except ValueError:
         day = None
-    if day is None:
+    if day is None or day.isoformat() != text:
         raise ValueError(f"the date is {text!r}: it is written YYYY-MM-DD")
     if bounded and calendar != "24/7" and not FIRST_DATE <= day <= LAST_DATE:
         raise _outside(text)
