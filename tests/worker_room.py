@@ -24,7 +24,7 @@ from log_contract import read_all
 
 START_NS = 1_750_000_000_000_000_000
 SEED = 20_240_805
-UNDERLYINGS = ("SIMA", "SIMB")
+UNDERLYINGS = ("SIMA", "SIMC")  # on different ones of two partitions, and of three
 
 Line = tuple[str, bytes, dict[str, Any], tuple[tuple[str, bytes], ...]]
 """An output as it is compared: topic, key, value without its offsets, ce_* headers."""

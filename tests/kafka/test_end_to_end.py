@@ -26,7 +26,7 @@ from worker_room import Line, by_underlying, dead, line, market, messages, writt
 pytestmark = pytest.mark.kafka
 
 RECORDS = 50_000
-UNDERLYINGS = ("SIMA", "SIMB")
+UNDERLYINGS = ("SIMA", "SIMC")
 PARTITIONS = 3
 MakeSettings = Callable[..., Settings]
 Outputs = dict[tuple[str, bytes], list[Line]]

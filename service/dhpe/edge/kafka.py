@@ -43,8 +43,9 @@ from dhpe.edge.log import (
 from dhpe.edge.transactions import TakingTurns
 from dhpe.settings import Settings
 
-FETCH_WAIT_MS: Final = 20
-"""A longer poll would hold back partitions that were still full when it began."""
+STEP_FETCH_WAIT_MS: Final = 20
+"""A longer poll would hold back the other input, which was still full when it began."""
+READER_FETCH_WAIT_MS: Final = 200
 
 
 class KafkaLog:
@@ -55,6 +56,7 @@ class KafkaLog:
         self._consumer: AIOKafkaConsumer | None = None
         self._producer: AIOKafkaProducer | None = None
         self._listener: _Listener | None = None
+        self._counts: dict[str, int] = {}
 
     async def start(self) -> None:
         """Connect the group consumer, which joins nothing yet."""
@@ -62,7 +64,7 @@ class KafkaLog:
         settings = self.settings
         consumer = AIOKafkaConsumer(
             **connection(settings),
-            **_reading(settings),
+            **_reading(settings, STEP_FETCH_WAIT_MS),
             group_id=settings.kafka_group,
             group_instance_id=settings.kafka_group_instance_id,
             partition_assignment_strategy=(RangePartitionAssignor,),  # else chain and ticks of one number part
@@ -85,16 +87,18 @@ class KafkaLog:
                 await client.stop()
 
     async def partitions(self, topic: str) -> int:
-        """The number of partitions of ``topic``."""
-        try:
-            async with asyncio.timeout(self.settings.kafka_request_timeout_s):
-                metadata = await self.group_consumer()._client.fetch_all_metadata()  # noqa: SLF001 - no public way
-        except (KafkaError, TimeoutError) as error:
-            raise unavailable(self.settings, error) from error
-        numbers = metadata.partitions_for_topic(topic)
-        if not numbers:
-            raise LogError(f"topic {topic!r} does not exist on the cluster: make the topics with `dhpe topics`")
-        return len(numbers)
+        """The number of partitions of ``topic``; it is fixed, so it is asked once."""
+        if topic not in self._counts:
+            try:
+                async with asyncio.timeout(self.settings.kafka_request_timeout_s):
+                    metadata = await self.group_consumer()._client.fetch_all_metadata()  # noqa: SLF001 - no public way
+            except (KafkaError, TimeoutError) as error:
+                raise unavailable(self.settings, error) from error
+            numbers = metadata.partitions_for_topic(topic)
+            if not numbers:
+                raise LogError(f"topic {topic!r} does not exist on the cluster: make the topics with `dhpe topics`")
+            self._counts[topic] = len(numbers)
+        return self._counts[topic]
 
     async def span(self, place: Place) -> Span:
         """The place's begin and its last stable offset."""
@@ -117,7 +121,7 @@ class KafkaLog:
         for record in records:
             number = record.partition
             if number is None:
-                number = partition_of(record.key or b"", len(await self._producer.partitions_for(record.topic)))
+                number = partition_of(record.key or b"", await self.partitions(record.topic))
             placed.setdefault(TopicPartition(record.topic, number), []).append(record)
         try:
             sent = [future for where, some in placed.items() for future in await _send(self._producer, where, some)]
@@ -127,7 +131,7 @@ class KafkaLog:
 
     async def reader(self, positions: Mapping[Place, int]) -> "KafkaReader":
         """Read from these positions on with a consumer that belongs to no group."""
-        consumer = AIOKafkaConsumer(**connection(self.settings), **_reading(self.settings))
+        consumer = AIOKafkaConsumer(**connection(self.settings), **_reading(self.settings, READER_FETCH_WAIT_MS))
         await connect(consumer, self.settings, consumer.stop)
         consumer.assign([TopicPartition(*place) for place in positions])
         for place, offset in positions.items():
@@ -299,12 +303,12 @@ class KafkaPartition:
         return TopicPartition(topic, self._number)
 
 
-def _reading(settings: Settings) -> dict[str, Any]:
+def _reading(settings: Settings, wait_ms: int) -> dict[str, Any]:
     return {
         "isolation_level": "read_committed",
         "auto_offset_reset": "none",
         "enable_auto_commit": False,
-        "fetch_max_wait_ms": FETCH_WAIT_MS,
+        "fetch_max_wait_ms": wait_ms,
         "max_partition_fetch_bytes": max(settings.kafka_fetch_bytes_max, settings.message_bytes_max + DEAD_LETTER_ROOM),
     }
 

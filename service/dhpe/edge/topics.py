@@ -5,6 +5,7 @@ deleted by retention within minutes, and stamps of tomorrow refused. All have th
 when they are made, because partition n of the inputs writes to partition n of the outputs.
 """
 
+import asyncio
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
@@ -21,6 +22,7 @@ MESSAGE_BYTES: Final = 1_048_576
 """Of the topics that only we write."""
 BATCH_ROOM: Final = 4_096
 """What a record batch adds around the largest message."""
+PAUSE_S: Final = 0.05
 STATE_BYTES_MAX: Final = 4 << 30
 
 
@@ -79,11 +81,25 @@ async def create_topics(settings: Settings) -> list[str]:
                 created.append(name)
             elif error is not TopicAlreadyExistsError:
                 raise LogError(f"topic {name}: {detail[0] if detail and detail[0] else error.__name__}")
+        async with asyncio.timeout(settings.kafka_request_timeout_s):
+            while not await _led(admin, [topic.name for topic in topics_for(settings)]):  # noqa: ASYNC110 - no event
+                await asyncio.sleep(PAUSE_S)
+    except TimeoutError as error:
+        raise LogError("the topics were made, but not every partition has a leader: look at the brokers") from error
     except KafkaError as error:
         raise unavailable(settings, error) from error
     finally:
         await admin.close()
     return created
+
+
+async def _led(admin: AIOKafkaAdminClient, names: list[str]) -> bool:
+    """Whether the brokers know every topic by now, and each partition has a leader."""
+    found = await admin.describe_topics(names)
+    return all(
+        one["error_code"] == 0 and one["partitions"] and all(part["leader"] >= 0 for part in one["partitions"])
+        for one in found
+    )
 
 
 async def check_topics(settings: Settings) -> list[str]:
