@@ -30,8 +30,14 @@ def merged(sources: Sequence[Iterable[Batch | Reject]]) -> Iterator[Batch | Reje
     for place, source in enumerate(sources):
         yield from _advance(waiting, place, iter(source), 0)
     while waiting:
-        frontier = min(int(source.keys[-1]) for source in waiting)
-        heads = [source.keys.searchsorted(frontier, side="right") for source in waiting]
+        last_keys = [int(source.keys[-1]) for source in waiting]
+        frontier = min(last_keys)
+        ending = last_keys.index(frontier)
+        # More of the same time may follow in the source whose batch ends, so those behind it wait.
+        heads = [
+            int(source.keys.searchsorted(frontier, side="right" if rank <= ending else "left"))
+            for rank, source in enumerate(waiting)
+        ]
         joined = _joined(
             [
                 source.batch._replace(events=source.batch.events[:head])
