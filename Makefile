@@ -33,9 +33,10 @@ check: setup ## lint, types, import floors, schemas, documents
 	$(bin)/hadolint Dockerfile
 	$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-bench: ## what this machine does, in events per second and microseconds
+bench: ## what this machine does: parts beside their baselines, and the speed table of the README
 	@$(python) run
 	@$(bin)/dhpe bench
+	@$(bin)/python tests/benchmarks/main_line.py
 
 broker: ## a real Kafka (KRaft) on 127.0.0.1:9092, in the foreground
 	@$(system) java maven

@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ LINES_MAX = 400
 DRAWERS = re.compile(r"^_?(utils?|common|helpers?|core|misc|base|stuff|lib|managers?|handlers?|processors?)$")
 VAGUE_CLASS = re.compile(r"(Manager|Handler|Helper|Processor|Util|Utils|Impl|Base)$")
 
-BELOW_THE_EDGE = ("numerics", "engine", "book", "regime", "surface", "liquidity", "landscape", "feedback", "desk")
+CONTRACTS = tomllib.loads((PROJECT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"]
 # numpy picks other instructions on other CPUs for these, and so other last bits.
 CPU_DEPENDENT = frozenset(
     "exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh "
@@ -34,10 +35,17 @@ def sources(*folders: str, suffixes: tuple[str, ...] = (".py",)) -> Iterator[Pat
                 yield path
 
 
+def rooms_below_the_edge() -> set[str]:
+    """The modules of all floors under ``settings``, as the import contract names them."""
+    layers = CONTRACTS[0]["layers"]
+    floors = layers[layers.index("settings") + 1 :]
+    return {room.strip(" ()") for floor in floors for room in floor.split("|")}
+
+
 def below_the_edge() -> list[Path]:
     """The files of the floors whose arithmetic has to be bit-equal."""
-    files = [path for path in sources("service/dhpe") if path.relative_to(PACKAGE).parts[0] in BELOW_THE_EDGE]
-    return files + [path for path in sources("service/dhpe") if path.parent == PACKAGE and path.stem in BELOW_THE_EDGE]
+    rooms = rooms_below_the_edge()
+    return [path for path in sources("service/dhpe") if path.relative_to(PACKAGE).with_suffix("").parts[0] in rooms]
 
 
 def cpu_dependent(tree: ast.AST) -> Iterator[tuple[int, str]]:
@@ -84,6 +92,12 @@ def test_no_class_is_a_manager() -> None:
         if isinstance(node, ast.ClassDef) and VAGUE_CLASS.search(node.name)
     ]
     assert not vague
+
+
+def test_every_room_below_the_edge_is_kept_from_the_world() -> None:
+    """The contract of forbidden imports names every module that the contract of floors puts below the settings."""
+    there = {room for room in rooms_below_the_edge() if list(PACKAGE.glob(f"{room}*"))}
+    assert {f"dhpe.{room}" for room in there} == set(CONTRACTS[1]["source_modules"])
 
 
 def test_the_model_computes_the_same_bits_on_every_cpu() -> None:
