@@ -17,6 +17,7 @@ demo: ## a simulated market, live on http://127.0.0.1:8080
 	@$(bin)/dhpe demo
 
 test: check ## all checks and all tests
+	@$(bin)/dhpe kernels
 	@$(bin)/pytest
 
 setup: ## everything that the other targets need

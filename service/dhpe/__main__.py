@@ -4,6 +4,7 @@ Exit 2 for a wrong call or a wrong setting, 1 for a failure, with one line on st
 imports what it needs when it is called, so that ``--help`` and a wrong call answer at once.
 """
 
+import json
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -207,6 +208,26 @@ def doctor(as_json: Json = False, config: Config = None) -> None:
         from dhpe import doctor as examining  # noqa: PLC0415
 
         raise typer.Exit(examining.main(settings, as_json))
+
+
+@cli.command()
+def bench(as_json: Json = False, config: Config = None) -> None:
+    """Measure this machine: each figure beside a baseline of the same run."""
+    with _one_line():
+        settings = _settings(config)
+        from dhpe import bench as benchmarks  # noqa: PLC0415
+
+        figures = benchmarks.measure(settings.parameters())
+        typer.echo(json.dumps([figure._asdict() for figure in figures]) if as_json else benchmarks.table(figures))
+
+
+@cli.command()
+def kernels() -> None:
+    """Compile the kernels, once for a state of their sources."""
+    with _one_line():
+        from dhpe.warm import compile_kernels  # noqa: PLC0415
+
+        compile_kernels()
 
 
 @contextmanager

@@ -30,12 +30,11 @@ from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.view import View, ViewLimits
 from dhpe.edge.workers import Workers
 from dhpe.outputs import Alert
-from dhpe.replay import warm
 from dhpe.settings import Settings, variable
 from dhpe.simulate import SimulationSettings, simulate
+from dhpe.warm import compile_kernels, compiled, warm
 
 EMBEDDED_PARTITIONS: Final = 1
-WARM_NOTICE_S: Final = 4.0
 LISTEN_BACKLOG: Final = 128
 
 
@@ -146,11 +145,10 @@ class Service:
 
     async def _warm(self) -> None:
         # now: later it would hold the heartbeats of the group
-        warming = asyncio.create_task(asyncio.to_thread(warm, self.settings.parameters()))
-        _, compiling = await asyncio.wait([warming], timeout=WARM_NOTICE_S)
-        if compiling:
+        if not compiled():
             _say("Compiling the kernels, which takes about a minute, once.")
-        await warming
+            await asyncio.to_thread(compile_kernels)
+        await asyncio.to_thread(warm, self.settings.parameters())
 
 
 class _Server(uvicorn.Server):

@@ -30,18 +30,15 @@ from dhpe.columns import REFERENCE, Batch, Reject, empty_batch
 from dhpe.edge import formats
 from dhpe.edge.encode import encode_output
 from dhpe.edge.feeds import closing_clock, latest_event_ns
-from dhpe.edge.formats import ChainFacts, InputError, Plan, delimited
+from dhpe.edge.formats import ChainFacts, InputError, Plan
 from dhpe.engine import Engine, StepResult
 from dhpe.parameters import Parameters
 from dhpe.settings import Settings
-from dhpe.simulate import SimulationSettings, simulate
+from dhpe.warm import compile_kernels, warm
 
 FILES: Final = ("pressure.jsonl", "alerts.jsonl", "trades.jsonl", "rejected.jsonl")
 SUMMARY: Final = "summary.json"
 
-_WARM_CHUNKS: Final = 13
-_WARM_START_NS: Final = 1_700_000_000_000_000_000
-_WARM_JUMP_MS: Final = 13_000  # beyond the slowest event-time grid of the default settings
 _NS_PER_S: Final = 1_000_000_000
 _PIECE_S: Final = 0.1  # of wall time: what a paced replay steps at once
 _JSON: Final = msgspec.json.Encoder()
@@ -120,20 +117,6 @@ class _Answers:
         self._files[name].write(value + b"\n")
 
 
-def warm(parameters: Parameters) -> None:
-    """Let every kernel be compiled or loaded now, by a moment of the simulated market on an engine of its own."""
-    engine = Engine(parameters)
-    market = simulate(SimulationSettings(), start_ns=_WARM_START_NS)
-    last_ns = -1
-    for _ in range(_WARM_CHUNKS):
-        batch = next(market)
-        engine.step(empty_batch(), batch)
-        last_ns = latest_event_ns(batch, last_ns)
-    for jump in (1, 2):
-        engine.step(empty_batch(), closing_clock(last_ns, jump * _WARM_JUMP_MS))
-    delimited.parse((b"1\n",), fields=1)
-
-
 def replay(
     chosen: Plan,
     output: Path,
@@ -147,6 +130,7 @@ def replay(
     Raises:
         InputError: an input or the folder cannot be used, in one line.
     """
+    compile_kernels()
     warm(parameters)
     engine = Engine(parameters)
     run = _Run(engine, pace or Pace())
@@ -225,8 +209,9 @@ class _Run:
             self._reach(event_ns)
             yield self._step(chain, ticks)
             self.applied += len(chain.events) + len(ticks.events)
-            if self.first_ns < 0:
-                self.first_ns = event_ns
+            if event_ns >= 0:
+                earliest_ns = int(ticks.events["ts_event_ns"].min())
+                self.first_ns = earliest_ns if self.first_ns < 0 else min(self.first_ns, earliest_ns)
             self.last_ns = max(self.last_ns, event_ns)
 
     def close(self, after_ms: int) -> StepResult:

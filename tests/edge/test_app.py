@@ -16,7 +16,7 @@ import pytest
 from dhpe.app import Service, build_log
 from dhpe.edge.log import LogUnavailable
 from dhpe.edge.topic_names import TopicNames
-from dhpe.replay import warm
+from dhpe.warm import warm
 from dhpe.settings import Settings
 from worker_room import market, messages, put, until
 

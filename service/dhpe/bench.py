@@ -1,0 +1,190 @@
+"""What this machine does: each figure beside a named baseline of the same run, since machines are noisy.
+
+A figure is the median of several repetitions; kernels are warm before the clock starts.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from dhpe.book import Book
+from dhpe.columns import Contract, OpenInterest, empty_batch
+from dhpe.edge.decode import decode
+from dhpe.edge.encode import encode_batch
+from dhpe.engine import Engine
+from dhpe.numerics import panel
+from dhpe.numerics.implied_vol import invert
+from dhpe.numerics.jit import kernel
+from dhpe.numerics.revalue import ContractState, PanelRules
+from dhpe.numerics.state import NS_PER_S
+from dhpe.parameters import Parameters
+from dhpe.simulate import SimulationSettings, simulate
+from dhpe.underlying import rules_of
+
+CONTRACTS: Final = 20_000
+REPETITIONS: Final = 7
+_START_NS: Final = 1_790_000_000 * NS_PER_S
+_DAY_NS: Final = 86_400 * NS_PER_S
+
+
+class Figure(NamedTuple):
+    """One measured figure; ``ratio`` is baseline over value where both are times, value over baseline for rates."""
+
+    name: str
+    value: float
+    unit: str
+    baseline: str
+    baseline_value: float
+    ratio: float
+
+
+def median_s(action: Callable[[], object], calls: int = 1) -> float:
+    """Median seconds of one call, over ``REPETITIONS`` runs of ``calls`` calls inside ``action``."""
+    action()
+    taken = []
+    for _ in range(REPETITIONS):
+        begin = time.perf_counter()
+        action()
+        taken.append((time.perf_counter() - begin) / calls)
+    return statistics.median(taken)
+
+
+def a_chain(parameters: Parameters, contracts: int = CONTRACTS) -> Book:
+    """An index chain at 5000 over twelve expiries, every contract held and valued; nothing near its expiry."""
+    random = np.random.default_rng(7)
+    book = Book(parameters)
+    for number in range(contracts):
+        right = 1 if number % 2 == 0 else -1
+        settles_ns = _START_NS + (2 + 9 * ((number // 2) % 12)) * _DAY_NS
+        strike = 3000.0 + 5.0 * (number // 24)
+        book.add(Contract(f"X{number}", right, strike, 100.0, american=False, settles_ns=settles_ns))
+        book.open_interest(OpenInterest(f"X{number}", "2026-09-21", float(random.integers(1, 5000))))
+    book.state.contracts["vol"][:contracts] = random.uniform(0.12, 0.35, contracts)
+    book.state.expiries["rate"][:12] = 0.04
+    book.state.expiries["carry"][:12] = 0.03
+    book.state.market["spot"] = 5000.0
+    book.state.market["ts_ns"] = _START_NS
+    return book
+
+
+@kernel
+def _spot_ticks(state: ContractState, rules: PanelRules, ticks: int) -> None:
+    """Move the spot up and down inside the window and read the fields each time."""
+    market = state.market[0]
+    center = market["spot"]
+    for tick in range(ticks):
+        market["spot"] = center * (1.0 + 1e-4 * (tick % 7 - 3))
+        panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
+    market["spot"] = center
+
+
+@kernel
+def _option_events(state: ContractState, rules: PanelRules, events: int) -> None:
+    """Give one contract after the other a new vol: off the nodes, on the nodes."""
+    market = state.market[0]
+    for event in range(events):
+        row = event % market["contracts"]
+        panel.take_off(row, market, state.contracts, state.expiries, state.panel)
+        state.contracts[row]["vol"] *= 1.0 + 1e-9
+        panel.put_on(row, market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
+
+
+@kernel
+def _inversions(mids: NDArray[np.float64], strikes: NDArray[np.float64]) -> float:
+    total = 0.0
+    for place in range(mids.shape[0]):
+        vol, _ = invert(mids[place], 5000.0, strikes[place], 0.1, 1.0, 1)
+        total += vol
+    return total
+
+
+def panel_figures(parameters: Parameters) -> list[Figure]:
+    """Spot tick, option event and rebuild against the full recomputation over all contracts in numba."""
+    book = a_chain(parameters)
+    state, rules = book.state, rules_of(parameters)[1]
+    market = state.market[0]
+
+    def rebuild() -> None:
+        panel.rebuild(
+            market, state.contracts, state.expiries, state.panel, rules.half_width, rules.window_ns,
+            rules.tau_floor_ns, (rules.hot_tau_ns, rules.hot_width),
+        )  # fmt: skip
+
+    full_s = median_s(lambda: panel.recompute(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns))
+    rebuild_s = median_s(rebuild)
+    ticks, events = 20_000, 20_000
+    tick_s = median_s(lambda: _spot_ticks(state, rules, ticks), ticks)
+    event_s = median_s(lambda: _option_events(state, rules, events), events)
+    rebuild()
+    market["spot"] *= 1.0 + 3e-4
+    panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
+    panel.recompute(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns)
+    error = panel.largest_error(market, state.panel)
+    full = f"full recomputation of {CONTRACTS:,} contracts"
+    return [
+        Figure("spot tick", tick_s * 1e9, "ns", full, full_s * 1e9, full_s / tick_s),
+        Figure("option event", event_s * 1e6, "µs", full, full_s * 1e6, full_s / event_s),
+        Figure("panel rebuild", rebuild_s * 1e3, "ms", full, full_s * 1e3, full_s / rebuild_s),
+        Figure("panel error", error, "of the gross field", "limit of the model", 1e-7, 1e-7 / error),
+    ]
+
+
+def inversion_figure() -> Figure:
+    """Implied vols in one kernel call against the same kernel called from Python one at a time."""
+    strikes = np.linspace(5000.0, 5800.0, 20_000)
+    mids = np.linspace(120.0, 3.0, len(strikes))
+    together_s = median_s(lambda: _inversions(mids, strikes), len(strikes))
+    few = range(2_000)
+    singly_s = median_s(lambda: [invert(mids[i], 5000.0, strikes[i], 0.1, 1.0, 1) for i in few], len(few))
+    return Figure(
+        "implied vol", together_s * 1e6, "µs", "one call from Python each", singly_s * 1e6, singly_s / together_s
+    )
+
+
+def stream_figures(parameters: Parameters, seconds: int = 60) -> list[Figure]:
+    """JSON to columns and columns to states, against msgspec's bare decode of the same messages."""
+    batches = list(islice(simulate(SimulationSettings(), _START_NS), 10 * seconds))
+    messages: list[Any] = [
+        (offset, message.key, message.value, None, None)
+        for offset, message in enumerate(message for batch in batches for message in encode_batch(batch))
+    ]
+    bare = msgspec.json.Decoder()
+    bare_s = median_s(lambda: [bare.decode(message[2]) for message in messages], len(messages))
+    decode_s = median_s(lambda: decode(messages, "ticks"), len(messages))
+
+    def engine() -> None:
+        fresh = Engine(parameters)
+        for batch in batches:
+            fresh.step(empty_batch(), batch)
+
+    engine_s = median_s(engine, len(messages))
+    baseline = "msgspec.json.decode alone"
+    return [
+        Figure("JSON to columns", 1 / decode_s, "records/s", baseline, 1 / bare_s, bare_s / decode_s),
+        Figure("engine, simulated market", 1 / engine_s, "records/s", baseline, 1 / bare_s, bare_s / engine_s),
+    ]
+
+
+def _short(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+
+
+def table(figures: Sequence[Figure]) -> str:
+    """The figures as lines of a Markdown table."""
+    lines = ["| what | measured | baseline | ratio |", "|---|---|---|---|"]
+    lines += [
+        f"| {name} | {_short(value)} {unit} | {baseline}: {_short(baseline_value)} {unit} | {_short(ratio)} |"
+        for name, value, unit, baseline, baseline_value, ratio in figures
+    ]
+    return "\n".join(lines)
+
+
+def measure(parameters: Parameters) -> list[Figure]:
+    """All figures of this machine."""
+    return [*panel_figures(parameters), inversion_figure(), *stream_figures(parameters)]

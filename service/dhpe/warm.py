@@ -1,0 +1,61 @@
+"""Kernels are compiled once for a state of their sources, in a process of its own.
+
+Compiling takes most of a minute and twice the memory of the running service; a process that ends gives it back.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from numba.core import config as numba_config
+
+from dhpe.columns import empty_batch
+from dhpe.edge.feeds import closing_clock, latest_event_ns
+from dhpe.edge.formats import delimited
+from dhpe.engine import Engine
+from dhpe.numerics.jit import CACHE_WRITABLE
+from dhpe.parameters import Parameters
+from dhpe.simulate import SimulationSettings, simulate
+
+_CHUNKS: Final = 13
+_START_NS: Final = 1_700_000_000_000_000_000
+_JUMP_MS: Final = 13_000  # beyond the slowest event-time grid of the default settings
+
+
+def warm(parameters: Parameters) -> None:
+    """Let every kernel be compiled or loaded now, by a moment of the simulated market on an engine of its own."""
+    engine = Engine(parameters)
+    market = simulate(SimulationSettings(), start_ns=_START_NS)
+    last_ns = -1
+    for _ in range(_CHUNKS):
+        batch = next(market)
+        engine.step(empty_batch(), batch)
+        last_ns = latest_event_ns(batch, last_ns)
+    for jump in (1, 2):
+        engine.step(empty_batch(), closing_clock(last_ns, jump * _JUMP_MS))
+    delimited.parse((b"1\n",), fields=1)
+
+
+def _marker() -> Path:
+    return Path(numba_config.CACHE_DIR) / "complete"
+
+
+def compiled() -> bool:
+    """Whether all kernels of these sources stand compiled on disk, or could not be kept there anyway."""
+    return not CACHE_WRITABLE or bool(numba_config.DISABLE_JIT) or _marker().exists()
+
+
+def compile_kernels() -> None:
+    """Compile all kernels in a child process, unless that has been done.
+
+    Raises:
+        subprocess.CalledProcessError: the child failed; it has said why.
+    """
+    if not compiled():
+        subprocess.run([sys.executable, "-m", "dhpe.warm"], check=True)
+
+
+if __name__ == "__main__":
+    warm(Parameters())
+    _marker().touch()
