@@ -77,8 +77,8 @@ class _Message(msgspec.Struct, gc=False):
 _DECODER: Final = msgspec.json.Decoder(_Message, strict=False)
 
 
-_KINDS: Final = {_BookTicker: columns.QUOTE, _Trade: columns.TRADE, _DepthUpdate: columns.DEPTH}
-_COLUMNS: Final = {
+_KINDS: Final[dict[type, int]] = {_BookTicker: columns.QUOTE, _Trade: columns.TRADE, _DepthUpdate: columns.DEPTH}
+_COLUMNS: Final[dict[type, tuple[tuple[str, str], ...]]] = {
     _BookTicker: (("bid", "b"), ("bid_size", "B"), ("ask", "a"), ("ask_size", "A")),
     _Trade: (("price", "p"), ("size", "q")),
     _DepthUpdate: (),
@@ -161,7 +161,7 @@ def _name(decoded: _Lines, symbols: dict[str, int]) -> None:
         elif len(symbols) != 1:
             fault = ("missing_symbol", f"an order book without a symbol, in a file of {len(symbols)} symbols so far")
         else:
-            decoded.events[place] = _DepthUpdate(*symbols, event.T, event.bids, event.asks, snapshot=True)
+            decoded.events[place] = _DepthUpdate(next(iter(symbols)), event.T, event.bids, event.asks, snapshot=True)
             continue
         decoded.faults.append((decoded.numbers[place], *fault))
         del decoded.events[place], decoded.numbers[place]

@@ -40,7 +40,12 @@ def parse(texts: Sequence[bytes], fields: int) -> Rows:
         np.zeros(lines, np.bool_),
     )
     count = _parse(characters, ends, *rows)
-    return Rows(*(column[:count] for column in rows))
+    return of(rows, slice(count))
+
+
+def of(rows: Rows, chosen: slice | NDArray[np.bool_]) -> Rows:
+    """Some of the rows."""
+    return Rows(rows.values[chosen], rows.text[chosen], rows.line[chosen], rows.good[chosen])
 
 
 @kernel

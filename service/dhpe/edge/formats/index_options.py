@@ -10,7 +10,7 @@ from typing import Final, Literal, NamedTuple
 class Root(NamedTuple):
     """The index of an option root and the settlement of its series."""
 
-    index: str
+    underlying: str
     settlement: Literal["am", "pm"]
 
 

@@ -182,11 +182,16 @@ def _day(day: str, members: list[_Member], rows_max: int) -> Iterator[Batch | Re
         _ticks(_of_members(rows, chosen[content]), members, midnight, quote=content == "quote")
         for content, rows in parsed.items()
     ]
-    together = _Ticks(*(np.concatenate(pair) for pair in zip(*ticks, strict=True)))
+    together = _Ticks(
+        np.concatenate([part.ts_event_ns for part in ticks]),
+        np.concatenate([part.rank for part in ticks]),
+        np.concatenate([part.member for part in ticks]),
+        np.concatenate([part.line for part in ticks]),
+        np.concatenate([part.values for part in ticks]),
+    )
     order = np.lexsort((together.rank, together.ts_event_ns))
     for start in range(0, len(order), rows_max):
-        rows = order[start : start + rows_max]
-        checked = door.check(_batch(_Ticks(*(column[rows] for column in together)), names), None, 0)
+        checked = door.check(_batch(together, order[start : start + rows_max], names), None, 0)
         yield from checked.rejects
         yield checked.batch
 
@@ -216,7 +221,7 @@ def _texts(members: list[_Member]) -> tuple[list[bytes], list[Reject]]:
 
 
 def _underlying(member: _Member) -> str:
-    return ROOTS[member.ticker].index if member.ticker in ROOTS else member.ticker
+    return ROOTS[member.ticker].underlying if member.ticker in ROOTS else member.ticker
 
 
 def _symbol(series: _Series) -> str:
@@ -245,9 +250,8 @@ def _wrong_rows(rows: delimited.Rows, members: list[_Member], fields: int) -> It
 
 def _of_members(rows: delimited.Rows, chosen: list[int]) -> delimited.Rows:
     """The good rows, with the texts numbered as the day's members."""
-    good = rows.good
-    numbers = np.array(chosen, np.int32)
-    return delimited.Rows(rows.values[good], numbers[rows.text[good]], rows.line[good], good[good])
+    good = delimited.of(rows, rows.good)
+    return good._replace(text=np.array(chosen, np.int32)[good.text])
 
 
 def _reference(
@@ -320,20 +324,21 @@ def _ticks(rows: delimited.Rows, members: list[_Member], midnight: int, *, quote
     return _Ticks(ts_event_ns, rank, rows.text, rows.line, values)
 
 
-def _batch(ticks: _Ticks, names: _Names) -> Batch:
-    events = empty_events(len(ticks.line))
-    kind = np.array(_RANKS, np.int8)[ticks.rank]
-    events["ts_event_ns"] = ticks.ts_event_ns
+def _batch(ticks: _Ticks, order: NDArray[np.intp], names: _Names) -> Batch:
+    events = empty_events(len(order))
+    kind = np.array(_RANKS, np.int8)[ticks.rank[order]]
+    member = ticks.member[order]
+    events["ts_event_ns"] = ticks.ts_event_ns[order]
     events["kind"] = kind
-    events["index"] = ticks.line
-    events["file"] = names.file[ticks.member]
-    events["underlying"] = names.underlying[ticks.member]
-    events["name"] = names.symbol[ticks.member]
+    events["index"] = ticks.line[order]
+    events["file"] = names.file[member]
+    events["underlying"] = names.underlying[member]
+    events["name"] = names.symbol[member]
     for kinds, fields in (
         ((columns.OPTION_QUOTE, columns.QUOTE), ("bid", "bid_size", "ask", "ask_size")),
         ((columns.OPTION_TRADE, columns.TRADE), ("price", "size")),
     ):
         rows = np.flatnonzero(np.isin(kind, kinds))
         for place, field in enumerate(fields):
-            events[field][rows] = ticks.values[rows, place]
+            events[field][rows] = ticks.values[order[rows], place]
     return Batch(events, names.names, [], np.zeros((0, 2)))

@@ -27,50 +27,46 @@ def merged(sources: Sequence[Iterable[Batch | Reject]]) -> Iterator[Batch | Reje
         yield from sources[0]
         return
     waiting: list[_Waiting] = []
-    for place, source in enumerate(sources):
-        yield from _advance(waiting, place, iter(source), 0)
+    for source in sources:
+        yield from _advance(waiting, iter(source), 0)
     while waiting:
-        last_keys = [int(source.keys[-1]) for source in waiting]
+        last_keys = [int(begun.keys[-1]) for begun in waiting]
         frontier = min(last_keys)
         ending = last_keys.index(frontier)
         # More of the same time may follow in the source whose batch ends, so those behind it wait.
         heads = [
-            int(source.keys.searchsorted(frontier, side="right" if rank <= ending else "left"))
-            for rank, source in enumerate(waiting)
+            int(begun.keys.searchsorted(frontier, side="right" if rank <= ending else "left"))
+            for rank, begun in enumerate(waiting)
         ]
         joined = _joined(
-            [
-                source.batch._replace(events=source.batch.events[:head])
-                for source, head in zip(waiting, heads, strict=True)
-            ]
+            [begun.batch._replace(events=begun.batch.events[:head]) for begun, head in zip(waiting, heads, strict=True)]
         )
-        keys = np.concatenate([source.keys[:head] for source, head in zip(waiting, heads, strict=True)])
+        keys = np.concatenate([begun.keys[:head] for begun, head in zip(waiting, heads, strict=True)])
         yield joined._replace(events=joined.events[np.argsort(keys, kind="stable")])
         still, waiting = waiting, []
-        for source, head in zip(still, heads, strict=True):
-            if head < len(source.keys):
-                rest = source.batch._replace(events=source.batch.events[head:])
-                waiting.append(source._replace(batch=rest, keys=source.keys[head:]))
+        for begun, head in zip(still, heads, strict=True):
+            if head < len(begun.keys):
+                rest = begun.batch._replace(events=begun.batch.events[head:])
+                waiting.append(begun._replace(batch=rest, keys=begun.keys[head:]))
             else:
-                yield from _advance(waiting, source.place, source.more, int(source.keys[-1]))
+                yield from _advance(waiting, begun.more, int(begun.keys[-1]))
 
 
 class _Waiting(NamedTuple):
-    """A batch of the source ``place`` that is not yet merged, its rows' keys, never falling, and what follows."""
+    """A batch of a source that is not yet merged, the keys of its rows, never falling, and what follows."""
 
-    place: int
     batch: Batch
     keys: NDArray[np.int64]
     more: Iterator[Batch | Reject]
 
 
-def _advance(waiting: list[_Waiting], place: int, more: Iterator[Batch | Reject], last_key: int) -> Iterator[Reject]:
+def _advance(waiting: list[_Waiting], more: Iterator[Batch | Reject], last_key: int) -> Iterator[Reject]:
     """Read on until the source has a batch again, and pass on the rejects before it."""
     for item in more:
         if isinstance(item, Reject):
             yield item
         elif len(item.events):
-            waiting.append(_Waiting(place, item, _keys(item.events, last_key), more))
+            waiting.append(_Waiting(item, _keys(item.events, last_key), more))
             return
 
 
@@ -137,4 +133,5 @@ def _move_levels(rows: NDArray[np.void], levels: NDArray[np.float64], base: int)
         return levels[:0]
     first = np.repeat(rows["levels_start"] - (ends - counts), counts)
     rows["levels_start"] = np.where(counts > 0, base + ends - counts, rows["levels_start"])
-    return levels[first + np.arange(ends[-1])]
+    kept: NDArray[np.float64] = levels[first + np.arange(ends[-1])]
+    return kept
