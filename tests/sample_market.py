@@ -48,7 +48,7 @@ def records() -> Iterator[dict[str, Any]]:
         terms = {"exercise": "european", "expiration": expiration, "settlement": "pm", "calendar": "XNYS"}
         yield {"kind": "contract"} | head | series | terms
     for expiration, strike, right in SERIES:
-        day = {"trading_date": "2026-01-15", "open_interest": 50.0 * strike if right == "C" else 80.0 * strike}
+        day = {"trading_date": "2026-01-15", "open_interest": 1.0 * strike if right == "C" else 1.5 * strike}
         yield {"kind": "open_interest"} | head | {"symbol": symbol(expiration, strike, right)} | day
     for second in range(SECONDS):
         yield from ticks(second)
