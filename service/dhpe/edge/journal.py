@@ -47,6 +47,8 @@ async def legs(entries: AsyncIterable[JournalEntry], begin: Positions, committed
     chain, ticks = begin
     waiting = chain  # chain records up to here come next; entries without ticks between them make one leg
     async for entry in entries:
+        # what the journal no longer tells of stood before its first entry
+        waiting = max(waiting, min(entry.chain_from, committed.chain))
         ticks_at = min(entry.ticks_at, committed.ticks)
         if ticks_at > ticks:
             if waiting > chain:
@@ -55,10 +57,7 @@ async def legs(entries: AsyncIterable[JournalEntry], begin: Positions, committed
             yield Leg(of_chain=False, end=ticks_at)
             ticks = ticks_at
         waiting = max(waiting, min(entry.chain_to, committed.chain))
-    if waiting > chain:
-        yield Leg(of_chain=True, end=waiting)
+    if committed.chain > chain:
+        yield Leg(of_chain=True, end=committed.chain)
     if committed.ticks > ticks:
         yield Leg(of_chain=False, end=committed.ticks)
-    if committed.chain > waiting:
-        # the journal no longer tells of these: applied last, they at least cannot move what the ticks have said
-        yield Leg(of_chain=True, end=committed.chain)
