@@ -7,7 +7,7 @@ system := bash deploy/setup/system.sh
 python := bash deploy/setup/python.sh
 export PYTHON
 
-.PHONY: help demo test setup check bench broker image picture schemas documents locks format
+.PHONY: help demo test setup check bench broker image picture schemas documents sessions locks format
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -59,6 +59,10 @@ schemas: ## write schemas/ anew
 documents: ## write docs/settings.md anew
 	@$(python) run
 	@$(bin)/python deploy/documents/settings.py
+
+sessions: ## write the table of exchange sessions anew from exchange_calendars
+	@$(python) dev
+	@$(bin)/python deploy/sessions/sessions.py
 
 locks: ## compile requirements/ anew from pyproject.toml
 	@$(python) dev
