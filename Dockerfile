@@ -12,14 +12,12 @@ RUN python -m venv /opt/dhpe \
     && /opt/build/bin/python -m pip install --quiet --no-deps --require-hashes -r requirements/build.txt
 COPY pyproject.toml README.md LICENSE CHANGELOG.md ./
 COPY service service
-COPY schemas schemas
 RUN /opt/build/bin/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/dhpe/bin/python -m pip install --quiet --no-deps dist/dhpe-*.whl \
     && /opt/dhpe/bin/python -m pip uninstall --quiet --yes pip \
     && /opt/dhpe/bin/python -m compileall -q /opt/dhpe/lib
 # The kernels are for x86-64-v3 whatever CPU builds them, and stand at the path where they will be read.
-COPY deploy/image/compile_kernels.sh ./
-RUN PATH="/opt/dhpe/bin:$PATH" sh compile_kernels.sh
+RUN /opt/dhpe/bin/python -m dhpe.warm && chmod -R a+rX /opt/dhpe
 
 FROM ${BASE_IMAGE}
 LABEL org.opencontainers.image.title="dhpe" \

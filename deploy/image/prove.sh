@@ -69,6 +69,8 @@ inside=(unshare --mount --propagation private -- bash -euc '
     exec chroot --userspec="$user" "$root" /usr/bin/env -i --chdir=/data "$@"
 ' inside "$root" "$user" "${environment[@]}" "DHPE_HTTP_PORT=$port")
 
+"${inside[@]}" python - <deploy/image/kernels.py
+
 echo "image: starting ${command[*]} as $user on a read-only root ..."
 "${inside[@]}" "${command[@]}" >"$work/service.log" 2>&1 &
 service=$!
