@@ -123,7 +123,7 @@ async def test_a_restart_follows_the_journal_where_the_order_of_the_topics_matte
         worker = workers.worker(0)
         assert worker is not None
         assert worker._stepper is not None
-        before = worker._stepper._engine.underlyings["SIMA"].book.state.contracts.tobytes()
+        before = repr(worker._stepper._engine.underlyings["SIMA"].book.state.contracts.tolist())
     assert len(await read_all(log, NAMES.journal, 0)) > 4
     outputs = await written(log, NAMES)
     async with working(log, SETTINGS) as workers:
@@ -131,7 +131,7 @@ async def test_a_restart_follows_the_journal_where_the_order_of_the_topics_matte
         worker = workers.worker(0)
         assert worker is not None
         assert worker._stepper is not None
-        assert worker._stepper._engine.underlyings["SIMA"].book.state.contracts.tobytes() == before
+        assert repr(worker._stepper._engine.underlyings["SIMA"].book.state.contracts.tolist()) == before
     assert await written(log, NAMES) == outputs
 
 

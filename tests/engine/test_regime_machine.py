@@ -95,9 +95,9 @@ def test_a_bar_without_a_close_changes_nothing() -> None:
     machine = RegimeMachine(Parameters())
     for bar in bars_of(*calm(50)):
         machine.on_bar(bar)
-    before = {name: array.tobytes() for name, array in machine.state_arrays().items()}
+    before = {name: repr(array.tolist()) for name, array in machine.state_arrays().items()}
     assert machine.on_bar(UNKNOWN) == []
-    assert {name: array.tobytes() for name, array in machine.state_arrays().items()} == before
+    assert {name: repr(array.tolist()) for name, array in machine.state_arrays().items()} == before
 
 
 def test_ticks_that_go_opposite_ways_stand_for_the_correlation() -> None:
@@ -200,8 +200,8 @@ def test_a_restored_machine_goes_on_bit_for_bit() -> None:
         for bar in bars[cut:]:
             first.on_bar(bar)
         assert said == whole
-        assert {name: array.tobytes() for name, array in first.state_arrays().items()} == {
-            name: array.tobytes() for name, array in second.state_arrays().items()
+        assert {name: repr(array.tolist()) for name, array in first.state_arrays().items()} == {
+            name: repr(array.tolist()) for name, array in second.state_arrays().items()
         }
 
 
