@@ -16,8 +16,8 @@ import pytest
 from dhpe.app import Service, build_log
 from dhpe.edge.log import LogUnavailable
 from dhpe.edge.topic_names import TopicNames
-from dhpe.warm import warm
 from dhpe.settings import Settings
+from dhpe.warm import warm
 from worker_room import market, messages, put, until
 
 NAMES = TopicNames.of(Settings())
