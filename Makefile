@@ -21,7 +21,7 @@ test: check ## all checks and all tests
 	@$(bin)/pytest
 
 setup: ## everything that the other targets need
-	@$(system) java maven chromium prometheus $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo buildah)
+	@$(system) java maven chromium libatomic prometheus $(shell [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && echo buildah)
 	@$(python) dev
 
 check: setup ## lint, types, import floors, schemas, documents
@@ -48,7 +48,7 @@ image: ## the container image, built and proven without a container service
 	@bash deploy/image/prove.sh
 
 picture: ## docs/picture.png, from the real page
-	@$(system) chromium
+	@$(system) chromium libatomic
 	@$(python) dev
 	@$(bin)/python deploy/picture/picture.py
 

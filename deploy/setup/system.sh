@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Sees to it that the named programs are here: java maven chromium prometheus buildah python-venv.
+# Sees to it that the named programs are here: java maven chromium libatomic prometheus buildah python-venv.
 # On Debian as root it installs what is missing; elsewhere it names what is missing and how to get it, and fails
 # before anything else has run.
 set -euo pipefail
@@ -9,6 +9,7 @@ present() {
         java) [ "$(java -version 2>&1 | sed -n '1s/[^"]*"\([0-9]*\).*/\1/p')" -ge 17 ] 2>/dev/null ;;
         maven) command -v mvn ;;
         chromium) command -v chromium || command -v chromium-browser || command -v google-chrome ;;
+        libatomic) /sbin/ldconfig -p | grep 'libatomic\.so\.1' ;;
         prometheus) command -v prometheus && command -v promtool ;;
         buildah) command -v buildah && command -v debootstrap ;;
         python-venv) python3 -c 'import ensurepip, venv' ;;
@@ -19,6 +20,7 @@ present() {
 packages_of() {
     case $1 in
         java) echo default-jre-headless ;;
+        libatomic) echo libatomic1 ;;
         buildah) echo buildah debootstrap ;;
         python-venv) echo python3-venv ;;
         *) echo "$1" ;;
@@ -30,6 +32,7 @@ purpose_of() {
         java) echo "Java 17 or newer, for the real Kafka broker" ;;
         maven) echo "Maven, which fetches the broker" ;;
         chromium) echo "Chromium, for the tests of the web page" ;;
+        libatomic) echo "libatomic, for Playwright, which drives Chromium" ;;
         prometheus) echo "Prometheus with promtool, for the tests of metrics and dashboards" ;;
         buildah) echo "buildah and debootstrap, to prove the container image" ;;
         python-venv) echo "Python's venv module" ;;
