@@ -45,6 +45,7 @@ broker: ## a real Kafka (KRaft) on 127.0.0.1:9092, in the foreground
 
 image: ## the container image, built and proven without a container service
 	@$(system) buildah
+	@$(python) run
 	@bash deploy/image/prove.sh
 
 picture: ## docs/picture.png, from the real page

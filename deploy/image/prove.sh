@@ -39,7 +39,7 @@ fi
 # The build sees this machine's pip configuration and certificates, as mounts: nothing of them stays in the image.
 {
     echo "[global]"
-    python3 -m pip config list | sed -nE "s/^(global|:env:)\.([a-z-]+)='(.*)'$/\2 = \3/p" | grep -v '^find-links' | sort -u -k1,1
+    .venv/bin/python -m pip config list | sed -nE "s/^(global|:env:)\.([a-z-]+)='(.*)'$/\2 = \3/p" | grep -v '^find-links' | sort -u -k1,1
 } >"$work/pip.conf"
 echo "image: building ..."
 started=$SECONDS
@@ -56,7 +56,7 @@ mapfile -t command < <(read_config '{{range .OCIv1.Config.Entrypoint}}{{println 
 user=$(read_config '{{.OCIv1.Config.User}}')
 container=$("${buildah[@]}" from dhpe:latest)
 root=$("${buildah[@]}" mount "$container")
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+port=$(.venv/bin/python -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
 
 # In the image, as its user, with its own environment only; root read-only, only /data and /tmp writable. Every part
 # replaces the one before, so that a signal to the first reaches the program.
@@ -84,7 +84,7 @@ until "${inside[@]}" dhpe-healthcheck 2>"$work/health.log"; do
     sleep 0.2
 done
 echo "image: /healthz answered after $((($(date +%s%N) - started_ns) / 1000000)) ms:" \
-    "$(python3 -c "import urllib.request as u; print(u.urlopen('http://127.0.0.1:$port/healthz').read().decode())")"
+    "$(.venv/bin/python -c "import urllib.request as u; print(u.urlopen('http://127.0.0.1:$port/healthz').read().decode())")"
 kill -TERM "$service"
 status=0
 wait "$service" || status=$?
