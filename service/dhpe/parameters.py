@@ -32,6 +32,7 @@ class Parameters:
     hot_tau_s: float = 3600.0
     hot_width_deviations: float = 6.0
     tau_floor_s: float = 300.0
+    quote_spread_max: float = 1.9
 
     # feedback
     default_book: str = "weighted"

@@ -11,7 +11,7 @@ from dhpe.outputs import DealerRisk, Quality
 from dhpe.underlying import Underlying
 
 STALE_REASONS: Final = frozenset({"spot_unknown", "spot_stale"})
-NOTES: Final = frozenset({"american_as_european", "gain_reaches_one", "lambda_from_depth", "overhedging"})
+NOTES: Final = frozenset({"american_de_americanised", "gain_reaches_one", "lambda_from_depth", "overhedging"})
 """Reasons that say how a number was made, without making it a bad one."""
 
 
@@ -71,7 +71,7 @@ def _input_reasons(underlying: Underlying) -> set[str]:
         if not market["held_contracts"]:
             reasons.add("no_positions")
         if market["american_contracts"]:
-            reasons.add("american_as_european")
+            reasons.add("american_de_americanised")
     return reasons
 
 

@@ -86,6 +86,9 @@ class ModelSettings(BaseSettings):
         _MODEL.hot_width_deviations, description="what near means, in standard deviations"
     )
     tau_floor_s: Positive = Field(_MODEL.tau_floor_s, description="least time to settlement in the fields")
+    quote_spread_max: Positive = Field(
+        _MODEL.quote_spread_max, description="widest quote with a vol of its own: spread over mid, 2 and more for any"
+    )
 
     default_book: Literal["naive", "flow", "weighted"] = Field("weighted", description="of the headline numbers")
     dealer_share: Share = Field(_MODEL.dealer_share, description="share of open interest that is hedged")

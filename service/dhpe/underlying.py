@@ -49,6 +49,7 @@ def rules_of(parameters: Parameters) -> tuple[Rules, PanelRules]:
             hot_tau_ns=int(parameters.hot_tau_s * NS_PER_S),
             hot_width=parameters.hot_width_deviations,
             rebuild_events=parameters.panel_rebuild_events,
+            spread_max=parameters.quote_spread_max,
         ),
     )
 

@@ -25,6 +25,7 @@ RULES = PanelRules(
     hot_tau_ns=3600 * NS_PER_S,
     hot_width=6.0,
     rebuild_events=100_000,
+    spread_max=1.9,
 )
 
 

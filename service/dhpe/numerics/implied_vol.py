@@ -8,9 +8,14 @@ that has no vol: no NaN is silent.
 import math
 from typing import Final
 
-from vanilla_option_pricers import infer_bsm_implied_vol
+from dhpe.numerics.jit import compiler_on, kernel
 
-from dhpe.numerics.jit import kernel
+with compiler_on() as plain:
+    from vanilla_option_pricers import infer_bsm_implied_vol
+
+    if plain:
+        # Compiled at its first call, which our plain kernels would make too late.
+        infer_bsm_implied_vol(100.0, 1.0, 100.0, 5.0, 1.0, "C", 1e-12, 1e-3, 20.0, 20)
 
 SOLVED: Final = 0
 BAD_INPUT: Final = 1
@@ -22,6 +27,12 @@ NO_BID: Final = 6
 """Set by the caller: a quote without a bid has no usable mid."""
 CROSSED: Final = 7
 """Set by the caller: bid above ask."""
+WIDE: Final = 8
+"""Set by the caller: the spread is too large a part of the mid."""
+NO_ASK: Final = 9
+"""Set by the caller: nobody offers."""
+NO_QUOTE: Final = 10
+"""Set by the caller: there has been no quote."""
 
 REASON_NAMES: Final = (
     "solved",
@@ -32,6 +43,9 @@ REASON_NAMES: Final = (
     "vol_out_of_range",
     "zero_bid",
     "crossed_quote",
+    "wide_quote",
+    "no_ask",
+    "no_quote",
 )
 
 VOL_MIN: Final = 1e-3

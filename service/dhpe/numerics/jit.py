@@ -9,7 +9,8 @@ the process alone; numba's own cache would refuse to start there.
 
 import hashlib
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -65,6 +66,20 @@ class _CompiledIn(caching.FunctionCache):  # type: ignore[misc]
 
     def save_overload(self, sig: object, data: object) -> None:
         """Keep a kernel that was not compiled in for this process alone."""
+
+
+@contextmanager
+def compiler_on() -> Iterator[bool]:
+    """Compile what is imported and first called in here, even with ``NUMBA_DISABLE_JIT=1``; yields whether it is set.
+
+    A library that compiles while it is imported cannot do without; our own kernels can.
+    """
+    disabled = numba_config.DISABLE_JIT
+    numba_config.DISABLE_JIT = 0
+    try:
+        yield bool(disabled)
+    finally:
+        numba_config.DISABLE_JIT = disabled
 
 
 CACHE_WRITABLE = _writable(Path(numba_config.CACHE_DIR))

@@ -1,7 +1,8 @@
 """From quotes to the vol of a strike: one vol per (expiry, strike, settlement), used for both rights.
 
 The out-of-the-money side by the forward gives it; the other side only where that one has no bid; else the fitted
-smile (MODEL.md section 9). A quote is inverted at the spot of its own time and on the true time to settlement.
+smile (MODEL.md section 9). A quote is inverted at the spot of its own time and on the true time to settlement, as an
+American one where the contract is. Every contract without a vol of its own quotes has the reason in ``vol_reason``.
 """
 
 import math
@@ -10,7 +11,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.numerics.implied_vol import NO_TIME, SOLVED, invert
+from dhpe.numerics.american import invert_american
+from dhpe.numerics.implied_vol import CROSSED, NO_ASK, NO_BID, NO_QUOTE, NO_TIME, SOLVED, WIDE, invert
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.panel import PanelArrays, field_tau, put_on, take_off, unit_fields
 from dhpe.numerics.parity import forward_ratio
@@ -29,7 +31,7 @@ class ContractState(NamedTuple):
 
 
 class PanelRules(NamedTuple):
-    """Widths and floors of the panel; see ``parameters.Parameters``."""
+    """Widths and floors of the panel, and which quotes enter it; see ``parameters.Parameters``."""
 
     half_width: float
     window_ns: int
@@ -37,6 +39,7 @@ class PanelRules(NamedTuple):
     hot_tau_ns: int
     hot_width: float
     rebuild_events: int
+    spread_max: float
 
 
 @kernel
@@ -50,9 +53,19 @@ def mark_dirty(row: int, state: ContractState) -> None:
 
 
 @kernel
-def _has_market(contract: Any) -> bool:
+def market_reason(contract: Any, spread_max: float) -> int:
+    """Why the quote of a contract has no usable mid; ``SOLVED`` where it has one. ``spread_max`` is a share of it."""
     quote = contract["quote"]
-    return quote["ts_ns"] > 0 and quote["bid"] > 0.0 and quote["ask"] >= quote["bid"]
+    bid, ask = quote["bid"], quote["ask"]
+    if quote["ts_ns"] <= 0:
+        return NO_QUOTE
+    if not bid > 0.0:
+        return NO_BID
+    if not (ask > 0.0 and math.isfinite(ask)):
+        return NO_ASK
+    if ask < bid:
+        return CROSSED
+    return WIDE if ask - bid > spread_max * 0.5 * (bid + ask) else SOLVED
 
 
 @kernel
@@ -65,14 +78,17 @@ def _quoted_vol(row: int, state: ContractState) -> tuple[float, int]:
     if tau <= 0.0:
         return math.nan, NO_TIME
     spot = contract["quote_spot"] if contract["quote_spot"] > 0.0 else state.market[0]["spot"]
-    forward = spot * math.exp(expiry["basis"] + expiry["carry"] * tau)
     mid = 0.5 * (quote["bid"] + quote["ask"])
-    vol, reason = invert(mid, forward, contract["strike"], tau, math.exp(-expiry["rate"] * tau), contract["right"])
-    return vol, reason
+    if contract["american"] == 1:
+        ahead = spot * math.exp(expiry["basis"])
+        yielded = expiry["rate"] - expiry["carry"]
+        return invert_american(mid, ahead, contract["strike"], tau, expiry["rate"], yielded, contract["right"])
+    forward = spot * math.exp(expiry["basis"] + expiry["carry"] * tau)
+    return invert(mid, forward, contract["strike"], tau, math.exp(-expiry["rate"] * tau), contract["right"])
 
 
 @kernel
-def _choose_vol(row: int, state: ContractState) -> tuple[float, int, int]:
+def _choose_vol(row: int, state: ContractState, spread_max: float) -> tuple[float, int, int]:
     """(vol, row that gave it or -1, reason code of the out-of-the-money side)."""
     contracts = state.contracts
     contract = contracts[row]
@@ -84,11 +100,13 @@ def _choose_vol(row: int, state: ContractState) -> tuple[float, int, int]:
     second = contracts[first]["pair"]
     reason = SOLVED
     for candidate in (first, second):
-        if candidate < 0 or not _has_market(contracts[candidate]):
+        if candidate < 0:
             continue
-        vol, code = _quoted_vol(candidate, state)
+        code = market_reason(contracts[candidate], spread_max)
         if code == SOLVED:
-            return vol, candidate, SOLVED
+            vol, code = _quoted_vol(candidate, state)
+            if code == SOLVED:
+                return vol, candidate, SOLVED
         if reason == SOLVED:
             reason = code
     log_moneyness = math.log(contract["strike"] / forward)
@@ -124,7 +142,7 @@ def revalue(row: int, state: ContractState, rules: PanelRules) -> None:
         state.contracts[pair]["dirty"] = 0
     if contract["active"] == 0:
         return
-    vol, giver, reason = _choose_vol(row, state)
+    vol, giver, reason = _choose_vol(row, state, rules.spread_max)
     _set_vol(row, vol, giver, reason, state, rules)
     if pair >= 0:
         _set_vol(pair, vol, giver, reason, state, rules)

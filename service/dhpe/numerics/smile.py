@@ -11,6 +11,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dhpe.numerics.american import american_price
 from dhpe.numerics.black import price
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.parity import forward_ratio, years
@@ -289,6 +290,8 @@ def fit_quality(
         shifted = at_spot * math.exp(expiry_row["basis"])
         yield_ = expiry_row["rate"] - expiry_row["carry"]
         value = price(shifted, contract["strike"], tau, expiry_row["rate"], yield_, vol, contract["right"])
+        if contract["american"] == 1:
+            value = american_price(shifted, contract["strike"], tau, expiry_row["rate"], yield_, vol, contract["right"])
         line = out[contract["expiry"]]
         line[0] += 1.0
         line[1] += (vol - contract["vol"]) * (vol - contract["vol"])

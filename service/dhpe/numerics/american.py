@@ -1,0 +1,226 @@
+"""American options: price, early exercise premium and implied vol, fast enough for every quote.
+
+Single-stock chains are American. Their quotes are de-Americanised: the vol of a quote is the one at which the American
+price meets its mid, and the fields take the European greeks at that vol. The vol is a property of the underlying, so
+this is the number that both rights of a strike share and that the smile is made of; American greeks would cost a
+price and a boundary for each contract at each node of the panel. What the choice leaves is the premium's own share of
+the greeks, which counts for options deep in the money, where the American one is already worth its exercise and has
+no gamma left (measured in docs/american.md).
+
+The premium is that of Ju and Zhong, An Approximate Formula for Pricing American Options, Journal of Derivatives 7(2),
+1999: the quadratic approximation of Barone-Adesi and Whaley (Journal of Finance 42(2), 1987) with a second-order term
+that takes most of its error away. Calls are puts with spot and strike, rate and yield exchanged (McDonald and
+Schroder 1998), so only the put is written, in units of its strike: x = ln(S/K), growth R = r tau and Y = q tau,
+deviation v = vol sqrt(tau).
+
+Limits. A put is European where the rate is not positive, a call where the yield is not; this is exact but for the
+second boundary at rates that are negative and above (puts) or below (calls) the yield, whose premium is left out.
+Dividends are a continuous yield: a lump before settlement is spread over the time to it.
+"""
+
+import math
+from typing import Final
+
+from dhpe.numerics.black import DEVIATION_MIN, INVERSE_ROOT_TWO_PI, normal_cdf, normal_density, price
+from dhpe.numerics.implied_vol import (
+    ABOVE_MAXIMUM,
+    BAD_INPUT,
+    BELOW_INTRINSIC,
+    NO_TIME,
+    ROUND_OFF,
+    SOLVED,
+    VOL_MAX,
+    VOL_MIN,
+    VOL_OUT_OF_RANGE,
+    invert,
+)
+from dhpe.numerics.jit import kernel
+
+BOUNDARY_STEPS_MAX: Final = 60
+BOUNDARY_TOLERANCE: Final = 1e-9
+"""Of spot: Newton's next step would be below round-off."""
+VOL_STEPS_MAX: Final = 80
+VOL_TOLERANCE: Final = 1e-9
+"""Of the vol: the secant's next step would be below the price's round-off."""
+DENOMINATOR_MIN: Final = 0.1
+"""Of the second-order term; below it the first order alone is nearer the truth."""
+
+
+@kernel
+def _european_put(x: float, growth: float, payout: float, deviation: float) -> float:
+    """Value of the European put in units of its strike."""
+    d1 = (x + growth - payout) / deviation + 0.5 * deviation
+    return math.exp(-growth) * normal_cdf(deviation - d1) - math.exp(x - payout) * normal_cdf(-d1)
+
+
+@kernel
+def _boundary(growth: float, payout: float, deviation: float, power: float) -> float:
+    """Spot over strike below which the put is exercised: the value-matching equation of the quadratic approximation.
+
+    Newton's method between 0 and 1, where the equation has its only root; a step that leaves the bracket halves it.
+    """
+    bond, share = math.exp(-growth), math.exp(-payout)
+    drift = growth - payout
+    variance = deviation * deviation
+    slope = 2.0 * drift / variance - 1.0
+    forever = 0.5 * (-slope - math.sqrt(slope * slope + 8.0 * growth / variance))
+    floor = forever / (forever - 1.0)
+    spot = floor + (1.0 - floor) * math.exp(min((drift - 2.0 * deviation) / (1.0 - floor), 0.0))
+    low, high = 0.0, 1.0
+    if not low < spot < high:
+        spot = 0.5
+    for _ in range(BOUNDARY_STEPS_MAX):
+        d1 = (math.log(spot) + drift) / deviation + 0.5 * deviation
+        held = share * normal_cdf(-d1)
+        european = bond * normal_cdf(deviation - d1) - spot * held
+        miss = 1.0 - spot - european + (1.0 - held) * spot / power
+        if miss > 0.0:
+            low = spot
+        else:
+            high = spot
+        change = -1.0 + held + (1.0 - held) / power + share * normal_density(d1) / (deviation * power)
+        following = spot - miss / change
+        if not low < following < high:
+            following = 0.5 * (low + high)
+        step = following - spot
+        spot = following
+        if abs(step) <= BOUNDARY_TOLERANCE * spot:
+            break
+    return spot
+
+
+@kernel
+def _put_premium(x: float, growth: float, payout: float, deviation: float) -> float:
+    """What the right to exercise a put early is worth, in units of its strike; ``growth`` and deviation positive."""
+    variance = deviation * deviation
+    alpha = 2.0 * growth / variance
+    slope = 2.0 * (growth - payout) / variance - 1.0
+    aged = -math.expm1(-growth)
+    root = math.sqrt(slope * slope + 4.0 * alpha / aged)
+    power = -0.5 * (slope + root)
+    critical = _boundary(growth, payout, deviation, power)
+    log_critical = math.log(critical)
+    if x <= log_critical:
+        return -math.expm1(x) - _european_put(x, growth, payout, deviation)
+    d1 = (log_critical + growth - payout) / deviation + 0.5 * deviation
+    below = normal_cdf(-d1)
+    # 1 - exp(-Y) N(-d1), without the cancellation.
+    at_critical = -(normal_cdf(d1) - math.expm1(-payout) * below) * critical / power
+    forward = critical * math.exp(growth - payout)
+    ageing = forward * (normal_density(d1) / deviation + 2.0 * payout / variance * below)
+    ageing -= alpha * normal_cdf(deviation - d1)
+    bend = alpha / (aged * aged * root)
+    bond = 1.0 - aged
+    second = -0.5 * bond * alpha * bend / root
+    first = bond / root * (ageing / at_critical + alpha / aged - alpha * bend / root)
+    distance = x - log_critical
+    denominator = max(1.0 - distance * (first + second * distance), DENOMINATOR_MIN)
+    return at_critical * math.exp(power * distance) / denominator
+
+
+@kernel
+def early_exercise_premium(
+    spot: float, strike: float, tau: float, rate: float, dividend_yield: float, vol: float, right: int
+) -> float:
+    """American less European price, in the underlying's currency: 0 or more, NaN for NaN.
+
+    Arguments as those of ``black.price``. Without time or vol left it is what exercise now pays beyond the European.
+    """
+    unit = strike if right < 0 else spot
+    x = math.log(spot / strike) if right < 0 else math.log(strike / spot)
+    growth = (rate if right < 0 else dividend_yield) * tau
+    payout = (dividend_yield if right < 0 else rate) * tau
+    deviation = vol * math.sqrt(max(tau, 0.0))
+    if math.isnan(x + growth + payout + deviation):
+        return math.nan
+    if not growth > 0.0:
+        return 0.0
+    if deviation < DEVIATION_MIN:
+        return unit * max(max(-math.expm1(x), 0.0) - max(math.exp(-growth) - math.exp(x - payout), 0.0), 0.0)
+    return unit * max(_put_premium(x, growth, payout, deviation), 0.0)
+
+
+@kernel
+def american_price(
+    spot: float, strike: float, tau: float, rate: float, dividend_yield: float, vol: float, right: int
+) -> float:
+    """The American option's value, never below what exercise pays now; arguments as those of ``black.price``."""
+    european = price(spot, strike, tau, rate, dividend_yield, vol, right)
+    value = european + early_exercise_premium(spot, strike, tau, rate, dividend_yield, vol, right)
+    exercised = right * (spot - strike)
+    return exercised if value < exercised else value
+
+
+@kernel
+def _put_value(x: float, growth: float, payout: float, deviation: float) -> float:
+    """American put in units of its strike."""
+    return _european_put(x, growth, payout, deviation) + max(_put_premium(x, growth, payout, deviation), 0.0)
+
+
+@kernel
+def _put_vol(value: float, x: float, growth: float, payout: float, tau: float, guess: float) -> float:
+    """Vol at which the American put has this value: a secant kept in its bracket. NaN outside the range of vols.
+
+    ``guess`` is the vol of the European put, which is never below the one that is looked for, or NaN.
+    """
+    root_tau = math.sqrt(tau)
+    low, high = VOL_MIN, VOL_MAX if math.isnan(guess) else guess
+    vol = 0.5 if math.isnan(guess) else guess
+    miss = _put_value(x, growth, payout, vol * root_tau) - value
+    d1 = (x + growth - payout) / (vol * root_tau) + 0.5 * vol * root_tau
+    vega = math.exp(x - payout) * INVERSE_ROOT_TWO_PI * math.exp(-0.5 * d1 * d1) * root_tau
+    following = vol - miss / vega if vega > 0.0 else math.nan
+    for _ in range(VOL_STEPS_MAX):
+        if miss == 0.0:
+            return vol
+        if miss > 0.0:
+            high = vol
+        else:
+            low = vol
+        if not low < following < high:
+            following = 0.5 * (low + high)
+        step = following - vol
+        if abs(step) <= VOL_TOLERANCE * vol:
+            at_edge = following <= VOL_MIN * (1.0 + VOL_TOLERANCE) or following >= VOL_MAX * (1.0 - VOL_TOLERANCE)
+            return math.nan if at_edge else following
+        next_miss = _put_value(x, growth, payout, following * root_tau) - value
+        rise = next_miss - miss
+        vol, miss = following, next_miss
+        following = vol - miss * step / rise if rise != 0.0 else math.nan
+    return math.nan
+
+
+@kernel
+def invert_american(
+    mid: float, spot: float, strike: float, tau: float, rate: float, dividend_yield: float, right: int
+) -> tuple[float, int]:
+    """(vol, reason): the vol at which the American price is ``mid``, NaN unless the reason is ``SOLVED``.
+
+    Prices in the underlying's currency, tau in years, right +1 or -1. A price of no more than exercise pays now has no
+    vol (``BELOW_INTRINSIC``): every vol up to the one at which one would wait gives it.
+    """
+    finite = math.isfinite(mid) and math.isfinite(spot) and math.isfinite(strike)
+    if not finite or not math.isfinite(rate) or not math.isfinite(dividend_yield) or math.isnan(tau):
+        return math.nan, BAD_INPUT
+    if mid <= 0.0 or spot <= 0.0 or strike <= 0.0:
+        return math.nan, BAD_INPUT
+    if tau <= 0.0:
+        return math.nan, NO_TIME
+    forward = spot * math.exp((rate - dividend_yield) * tau)
+    growth = (rate if right < 0 else dividend_yield) * tau
+    if not growth > 0.0:
+        return invert(mid, forward, strike, tau, math.exp(-rate * tau), right)
+    if mid - max(right * (spot - strike), 0.0) <= ROUND_OFF * mid:
+        return math.nan, BELOW_INTRINSIC
+    if mid >= (spot if right > 0 else strike):
+        return math.nan, ABOVE_MAXIMUM
+    guess, reason = invert(mid, forward, strike, tau, math.exp(-rate * tau), right)
+    if reason == BELOW_INTRINSIC:
+        return math.nan, reason
+    unit = strike if right < 0 else spot
+    x = math.log(spot / strike) if right < 0 else math.log(strike / spot)
+    payout = (dividend_yield if right < 0 else rate) * tau
+    vol = _put_vol(mid / unit, x, growth, payout, tau, guess)
+    if math.isnan(vol):
+        return math.nan, VOL_OUT_OF_RANGE
+    return vol, SOLVED
