@@ -13,8 +13,9 @@ that takes most of its error away. Calls are puts with spot and strike, rate and
 Schroder 1998), so only the put is written, in units of its strike: x = ln(S/K), growth R = r tau and Y = q tau,
 deviation v = vol sqrt(tau).
 
-Limits. A put is European where the rate is not positive, a call where the yield is not; this is exact but for the
-second boundary at rates that are negative and above (puts) or below (calls) the yield, whose premium is left out.
+Limits. A put is never exercised early where the rate is neither positive nor above the yield, a call where the yield
+is neither positive nor above the rate. Where the rate is negative and above a still lower yield a put has two
+boundaries; its premium is taken as that of no rate and the same carry (a call's likewise, rate and yield exchanged).
 Dividends are a continuous yield: a lump before settlement is spread over the time to it.
 """
 
@@ -37,11 +38,13 @@ from dhpe.numerics.implied_vol import (
 from dhpe.numerics.jit import kernel
 
 BOUNDARY_STEPS_MAX: Final = 60
-BOUNDARY_TOLERANCE: Final = 1e-9
-"""Of spot: Newton's next step would be below round-off."""
+BOUNDARY_TOLERANCE: Final = 1e-6
+"""Of spot: the error that is left is the square of the last step."""
 VOL_STEPS_MAX: Final = 80
-VOL_TOLERANCE: Final = 1e-9
-"""Of the vol: the secant's next step would be below the price's round-off."""
+VOL_TOLERANCE: Final = 1e-5
+"""Of the vol: the error that is left is a small part of the last step."""
+GROWTH_MIN: Final = 1e-12
+"""Of rate times tau: nothing changes below it, but the formula would divide by it."""
 DENOMINATOR_MIN: Final = 0.1
 """Of the second-order term; below it the first order alone is nearer the truth."""
 
@@ -54,18 +57,21 @@ def _european_put(x: float, growth: float, payout: float, deviation: float) -> f
 
 
 @kernel
-def _boundary(growth: float, payout: float, deviation: float, power: float) -> float:
+def _boundary(growth: float, payout: float, deviation: float, power: float, seed: float) -> float:
     """Spot over strike below which the put is exercised: the value-matching equation of the quadratic approximation.
 
     Newton's method between 0 and 1, where the equation has its only root; a step that leaves the bracket halves it.
+    ``seed`` is the boundary at a vol nearby, or 0.
     """
     bond, share = math.exp(-growth), math.exp(-payout)
     drift = growth - payout
-    variance = deviation * deviation
-    slope = 2.0 * drift / variance - 1.0
-    forever = 0.5 * (-slope - math.sqrt(slope * slope + 8.0 * growth / variance))
-    floor = forever / (forever - 1.0)
-    spot = floor + (1.0 - floor) * math.exp(min((drift - 2.0 * deviation) / (1.0 - floor), 0.0))
+    spot = seed
+    if seed == 0.0:
+        variance = deviation * deviation
+        slope = 2.0 * drift / variance - 1.0
+        forever = 0.5 * (-slope - math.sqrt(slope * slope + 8.0 * growth / variance))
+        floor = forever / (forever - 1.0)
+        spot = floor + (1.0 - floor) * math.exp(min((drift - 2.0 * deviation) / (1.0 - floor), 0.0))
     low, high = 0.0, 1.0
     if not low < spot < high:
         spot = 0.5
@@ -90,18 +96,27 @@ def _boundary(growth: float, payout: float, deviation: float, power: float) -> f
 
 
 @kernel
-def _put_premium(x: float, growth: float, payout: float, deviation: float) -> float:
-    """What the right to exercise a put early is worth, in units of its strike; ``growth`` and deviation positive."""
+def _is_held(growth: float, payout: float) -> bool:
+    """Whether it never pays to exercise the put early: what the strike would earn is never more than the share's."""
+    return growth <= 0.0 and payout >= growth
+
+
+@kernel
+def _put_premium(x: float, growth: float, payout: float, deviation: float, seed: float = 0.0) -> tuple[float, float]:
+    """(premium of the right to exercise a put early, boundary), in units of the strike; deviation positive."""
+    if growth < GROWTH_MIN:
+        payout -= growth
+        growth = GROWTH_MIN
     variance = deviation * deviation
     alpha = 2.0 * growth / variance
     slope = 2.0 * (growth - payout) / variance - 1.0
     aged = -math.expm1(-growth)
     root = math.sqrt(slope * slope + 4.0 * alpha / aged)
     power = -0.5 * (slope + root)
-    critical = _boundary(growth, payout, deviation, power)
+    critical = _boundary(growth, payout, deviation, power, seed)
     log_critical = math.log(critical)
     if x <= log_critical:
-        return -math.expm1(x) - _european_put(x, growth, payout, deviation)
+        return max(-math.expm1(x) - _european_put(x, growth, payout, deviation), 0.0), critical
     d1 = (log_critical + growth - payout) / deviation + 0.5 * deviation
     below = normal_cdf(-d1)
     # 1 - exp(-Y) N(-d1), without the cancellation.
@@ -115,7 +130,7 @@ def _put_premium(x: float, growth: float, payout: float, deviation: float) -> fl
     first = bond / root * (ageing / at_critical + alpha / aged - alpha * bend / root)
     distance = x - log_critical
     denominator = max(1.0 - distance * (first + second * distance), DENOMINATOR_MIN)
-    return at_critical * math.exp(power * distance) / denominator
+    return at_critical * math.exp(power * distance) / denominator, critical
 
 
 @kernel
@@ -133,11 +148,11 @@ def early_exercise_premium(
     deviation = vol * math.sqrt(max(tau, 0.0))
     if math.isnan(x + growth + payout + deviation):
         return math.nan
-    if not growth > 0.0:
+    if _is_held(growth, payout):
         return 0.0
     if deviation < DEVIATION_MIN:
         return unit * max(max(-math.expm1(x), 0.0) - max(math.exp(-growth) - math.exp(x - payout), 0.0), 0.0)
-    return unit * max(_put_premium(x, growth, payout, deviation), 0.0)
+    return unit * _put_premium(x, growth, payout, deviation)[0]
 
 
 @kernel
@@ -152,12 +167,6 @@ def american_price(
 
 
 @kernel
-def _put_value(x: float, growth: float, payout: float, deviation: float) -> float:
-    """American put in units of its strike."""
-    return _european_put(x, growth, payout, deviation) + max(_put_premium(x, growth, payout, deviation), 0.0)
-
-
-@kernel
 def _put_vol(value: float, x: float, growth: float, payout: float, tau: float, guess: float) -> float:
     """Vol at which the American put has this value: a secant kept in its bracket. NaN outside the range of vols.
 
@@ -166,7 +175,8 @@ def _put_vol(value: float, x: float, growth: float, payout: float, tau: float, g
     root_tau = math.sqrt(tau)
     low, high = VOL_MIN, VOL_MAX if math.isnan(guess) else guess
     vol = 0.5 if math.isnan(guess) else guess
-    miss = _put_value(x, growth, payout, vol * root_tau) - value
+    premium, critical = _put_premium(x, growth, payout, vol * root_tau)
+    miss = _european_put(x, growth, payout, vol * root_tau) + premium - value
     d1 = (x + growth - payout) / (vol * root_tau) + 0.5 * vol * root_tau
     vega = math.exp(x - payout) * INVERSE_ROOT_TWO_PI * math.exp(-0.5 * d1 * d1) * root_tau
     following = vol - miss / vega if vega > 0.0 else math.nan
@@ -183,7 +193,8 @@ def _put_vol(value: float, x: float, growth: float, payout: float, tau: float, g
         if abs(step) <= VOL_TOLERANCE * vol:
             at_edge = following <= VOL_MIN * (1.0 + VOL_TOLERANCE) or following >= VOL_MAX * (1.0 - VOL_TOLERANCE)
             return math.nan if at_edge else following
-        next_miss = _put_value(x, growth, payout, following * root_tau) - value
+        premium, critical = _put_premium(x, growth, payout, following * root_tau, critical)
+        next_miss = _european_put(x, growth, payout, following * root_tau) + premium - value
         rise = next_miss - miss
         vol, miss = following, next_miss
         following = vol - miss * step / rise if rise != 0.0 else math.nan
@@ -208,7 +219,8 @@ def invert_american(
         return math.nan, NO_TIME
     forward = spot * math.exp((rate - dividend_yield) * tau)
     growth = (rate if right < 0 else dividend_yield) * tau
-    if not growth > 0.0:
+    payout = (dividend_yield if right < 0 else rate) * tau
+    if _is_held(growth, payout):
         return invert(mid, forward, strike, tau, math.exp(-rate * tau), right)
     if mid - max(right * (spot - strike), 0.0) <= ROUND_OFF * mid:
         return math.nan, BELOW_INTRINSIC
@@ -219,7 +231,6 @@ def invert_american(
         return math.nan, reason
     unit = strike if right < 0 else spot
     x = math.log(spot / strike) if right < 0 else math.log(strike / spot)
-    payout = (dividend_yield if right < 0 else rate) * tau
     vol = _put_vol(mid / unit, x, growth, payout, tau, guess)
     if math.isnan(vol):
         return math.nan, VOL_OUT_OF_RANGE

@@ -13,13 +13,13 @@ at tau = 0 and the first expiry beyond; what its own pairs say above that is kep
 """
 
 import math
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.numerics.black import normal_cdf
 from dhpe.numerics.jit import kernel
+from dhpe.numerics.pairs import NEAR, Pairs, collect, european_difference, new_pairs, prepare, rounds_of
 from dhpe.numerics.state import NS_PER_YEAR
 
 FORWARD_DEFAULT: Final = 0
@@ -45,23 +45,6 @@ SLACK_STEP: Final = 0.3
 """From guessed to fitted the slack shrinks by this factor with each fit, so that outliers leave in order of size."""
 SPREAD_FLOOR: Final = 1e-5
 """Of spot: no pair is better than this, however tight."""
-DEVIATION_FLOOR: Final = 2e-3
-STRADDLE_TO_DEVIATION: Final = 1.2533141373155003
-"""sqrt(pi/2): an at-the-money straddle is sqrt(2/pi) deviations."""
-
-
-class Pairs(NamedTuple):
-    """Scratch of one fit: the usable pairs, those of an expiry together. Prices and strikes are ratios to spot."""
-
-    start: NDArray[np.int64]  # (expiries + 1,)
-    strike: NDArray[np.float64]  # (pairs,) K/S
-    difference: NDArray[np.float64]  # (pairs,) (C - P)/S
-    half_spread: NDArray[np.float64]  # (pairs,) of the difference
-    straddle: NDArray[np.float64]  # (pairs,) (C + P)/S
-    spot_call: NDArray[np.float64]  # (pairs,)
-    spot_put: NDArray[np.float64]  # (pairs,)
-    weight: NDArray[np.float64]  # (pairs,)
-    ratio: NDArray[np.float64]  # (pairs,) scratch
 
 
 @kernel
@@ -75,77 +58,6 @@ def forward_ratio(expiry: np.void, ts_ns: int) -> float:
     """F/S of one row of EXPIRY."""
     tau = max(years(expiry["settles_ns"], ts_ns), 0.0)
     return math.exp(expiry["basis"] + expiry["carry"] * tau)
-
-
-@kernel
-def _usable(contract: np.void) -> bool:
-    quote = contract["quote"]
-    return quote["ts_ns"] > 0 and quote["bid"] > 0.0 and quote["ask"] >= quote["bid"] and math.isfinite(quote["ask"])
-
-
-@kernel
-def _is_pair(contracts: NDArray[np.void], row: int) -> bool:
-    call = contracts[row]
-    pair = call["pair"]
-    return call["active"] == 1 and call["right"] == 1 and pair >= 0 and _usable(call) and _usable(contracts[pair])
-
-
-@kernel
-def _new_pairs(contracts: NDArray[np.void], count: int, expiry_count: int) -> Pairs:
-    """Count the pairs of each expiry; ``start`` becomes where those of an expiry begin."""
-    start = np.zeros(expiry_count + 1, np.int64)
-    for row in range(count):
-        if _is_pair(contracts, row):
-            start[contracts[row]["expiry"] + 1] += 1
-    for expiry in range(expiry_count):
-        start[expiry + 1] += start[expiry]
-    columns = np.zeros((8, start[expiry_count]))
-    return Pairs(start, columns[0], columns[1], columns[2], columns[3], columns[4], columns[5], columns[6], columns[7])
-
-
-@kernel
-def _collect(contracts: NDArray[np.void], count: int, spot: float, expiry_count: int, pairs: Pairs) -> None:
-    """Write the pairs in the order of their rows, prices still in currency."""
-    place = np.zeros(expiry_count, np.int64)
-    for row in range(count):
-        if not _is_pair(contracts, row):
-            continue
-        call = contracts[row]
-        put = contracts[call["pair"]]
-        at = pairs.start[call["expiry"]] + place[call["expiry"]]
-        place[call["expiry"]] += 1
-        call_quote, put_quote = call["quote"], put["quote"]
-        call_mid = 0.5 * (call_quote["bid"] + call_quote["ask"])
-        put_mid = 0.5 * (put_quote["bid"] + put_quote["ask"])
-        call_half = 0.5 * (call_quote["ask"] - call_quote["bid"])
-        put_half = 0.5 * (put_quote["ask"] - put_quote["bid"])
-        pairs.spot_call[at] = call["quote_spot"] if call["quote_spot"] > 0.0 else spot
-        pairs.spot_put[at] = put["quote_spot"] if put["quote_spot"] > 0.0 else spot
-        pairs.strike[at] = call["strike"]
-        pairs.difference[at] = call_mid - put_mid
-        pairs.straddle[at] = call_mid + put_mid
-        pairs.half_spread[at] = math.sqrt(call_half * call_half + put_half * put_half)
-
-
-@kernel
-def _deviation(pairs: Pairs, begin: int, end: int) -> float:
-    """Deviation vol * sqrt(tau) from the straddle at the money, which is the cheapest one."""
-    cheapest = math.inf
-    for at in range(begin, end):
-        cheapest = min(cheapest, 2.0 * pairs.straddle[at] / (pairs.spot_call[at] + pairs.spot_put[at]))
-    return max(STRADDLE_TO_DEVIATION * cheapest, DEVIATION_FLOOR)
-
-
-@kernel
-def _to_ratios(pairs: Pairs, begin: int, end: int, deviation: float) -> None:
-    """Divide by the spot that the pair speaks of."""
-    for at in range(begin, end):
-        call_delta = normal_cdf(math.log(pairs.spot_call[at] / pairs.strike[at]) / deviation)
-        spot = call_delta * pairs.spot_call[at] + (1.0 - call_delta) * pairs.spot_put[at]
-        pairs.strike[at] /= spot
-        pairs.difference[at] /= spot
-        pairs.half_spread[at] /= spot
-        pairs.straddle[at] /= spot
 
 
 @kernel
@@ -176,7 +88,8 @@ def _weigh(pairs: Pairs, begin: int, end: int, deviation: float, discount: float
         miss = abs(pairs.strike[at] + pairs.difference[at] / discount - middle)
         slack = rate_slack * abs(pairs.strike[at] - middle)
         away = math.log(pairs.strike[at] / middle) / deviation if middle > 0.0 else 0.0
-        fair = miss <= OUTLIER_WIDTH * (half + scatter) + slack
+        far = not pairs.vol[at] < 0.0 and abs(away) > NEAR
+        fair = not far and miss <= OUTLIER_WIDTH * (half + scatter) + slack
         pairs.weight[at] = math.exp(-0.5 * away * away) / (half * half) if fair else 0.0
 
 
@@ -283,10 +196,20 @@ def _curve_at(
 
 
 @kernel
+def _take_off_premiums(expiries: NDArray[np.void], pairs: Pairs, deviations: NDArray[np.float64], ts_ns: int) -> None:
+    for row in range(deviations.shape[0]):
+        tau = years(expiries[row]["settles_ns"], ts_ns)
+        rate, carry = expiries[row]["rate"], expiries[row]["carry"]
+        for at in range(pairs.start[row], pairs.start[row + 1] if tau > 0.0 else pairs.start[row]):
+            strike, quoted, vol = pairs.strike[at], pairs.quoted[at], pairs.vol[at]
+            pairs.difference[at] = european_difference(strike, quoted, vol, deviations[row], tau, rate, carry)
+
+
+@kernel
 def _slopes(
     expiries: NDArray[np.void], pairs: Pairs, deviations: NDArray[np.float64], ts_ns: int, default_rate: float
 ) -> NDArray[np.float64]:
-    """Rate of each expiry from the slope of its pairs, NaN where it has none; turns the pairs into ratios."""
+    """Rate of each expiry from the slope of its pairs, NaN where it has none."""
     slopes = np.full(deviations.shape[0], math.nan)
     guess = default_rate if math.isfinite(default_rate) else 0.0
     for row in range(slopes.shape[0]):
@@ -294,8 +217,6 @@ def _slopes(
         tau = years(expiries[row]["settles_ns"], ts_ns)
         if begin == end or tau <= 0.0:
             continue
-        deviations[row] = _deviation(pairs, begin, end)
-        _to_ratios(pairs, begin, end, deviations[row])
         rate = guess
         slack = GUESSED_SLACK
         while slack > FITTED_SLACK and not math.isnan(rate):
@@ -351,29 +272,20 @@ def _spread_carry(
 
 
 @kernel
-def fit_forwards(
-    contracts: NDArray[np.void],
-    count: int,
+def _fit_round(
     expiries: NDArray[np.void],
-    expiry_count: int,
+    pairs: Pairs,
+    deviations: NDArray[np.float64],
     spot: float,
     ts_ns: int,
     default_rate: float,
     default_dividend_yield: float,
 ) -> None:
-    """Set rate, carry, basis and forward_source of every open expiry; nothing of them is ever NaN.
-
-    The first ``count`` and ``expiry_count`` rows are read. ``default_rate`` is what the settings or a ``rates`` record
-    say for all expiries, per year; 0 means that nobody said anything. Without a spot nothing changes.
-    """
-    if not spot > 0.0 or expiry_count == 0:
-        return
-    pairs = _new_pairs(contracts, count, expiry_count)
-    _collect(contracts, count, spot, expiry_count, pairs)
-    deviations = np.zeros(expiry_count)
+    """Rates, then carries and bases, by the pairs as they stand."""
     slopes = _slopes(expiries, pairs, deviations, ts_ns, default_rate)
     told = default_rate != 0.0 and math.isfinite(default_rate)
     constant = _constant_rate(slopes, expiries, ts_ns, default_rate)
+    expiry_count = expiries.shape[0]
     carries = np.full(expiry_count, math.nan)
     taus = np.zeros(expiry_count)
     fitted = 0
@@ -398,3 +310,31 @@ def fit_forwards(
     if fitted == 0:
         for row in range(expiry_count):
             expiries[row]["forward_source"] = FORWARD_DEFAULT
+
+
+@kernel
+def fit_forwards(
+    contracts: NDArray[np.void],
+    count: int,
+    expiries: NDArray[np.void],
+    expiry_count: int,
+    spot: float,
+    ts_ns: int,
+    default_rate: float,
+    default_dividend_yield: float,
+) -> None:
+    """Set rate, carry, basis and forward_source of every open expiry; nothing of them is ever NaN.
+
+    The first ``count`` and ``expiry_count`` rows are read. ``default_rate`` is what the settings or a ``rates`` record
+    say for all expiries, per year; 0 means that nobody said anything. Without a spot nothing changes.
+    """
+    if not spot > 0.0 or expiry_count == 0:
+        return
+    pairs = new_pairs(contracts, count, expiry_count)
+    collect(contracts, count, spot, expiry_count, pairs)
+    deviations = np.zeros(expiry_count)
+    prepare(pairs, deviations)
+    rows = expiries[:expiry_count]
+    for _ in range(rounds_of(pairs.vol, rows, expiry_count)):
+        _take_off_premiums(rows, pairs, deviations, ts_ns)
+        _fit_round(rows, pairs, deviations, spot, ts_ns, default_rate, default_dividend_yield)
