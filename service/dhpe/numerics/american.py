@@ -70,8 +70,8 @@ def _boundary(growth: float, payout: float, deviation: float, power: float, seed
         variance = deviation * deviation
         slope = 2.0 * drift / variance - 1.0
         forever = 0.5 * (-slope - math.sqrt(slope * slope + 8.0 * growth / variance))
-        floor = forever / (forever - 1.0)
-        spot = floor + (1.0 - floor) * math.exp(min((drift - 2.0 * deviation) / (1.0 - floor), 0.0))
+        reach = 1.0 / (1.0 - forever)
+        spot = 1.0 - reach + reach * math.exp(min((drift - 2.0 * deviation) / reach, 0.0))
     low, high = 0.0, 1.0
     if not low < spot < high:
         spot = 0.5
@@ -85,7 +85,7 @@ def _boundary(growth: float, payout: float, deviation: float, power: float, seed
         else:
             high = spot
         change = -1.0 + held + (1.0 - held) / power + share * normal_density(d1) / (deviation * power)
-        following = spot - miss / change
+        following = spot - miss / change if change != 0.0 else low
         if not low < following < high:
             following = 0.5 * (low + high)
         step = following - spot
@@ -121,6 +121,8 @@ def _put_premium(x: float, growth: float, payout: float, deviation: float, seed:
     below = normal_cdf(-d1)
     # 1 - exp(-Y) N(-d1), without the cancellation.
     at_critical = -(normal_cdf(d1) - math.expm1(-payout) * below) * critical / power
+    if not at_critical > 0.0:
+        return 0.0, critical
     forward = critical * math.exp(growth - payout)
     ageing = forward * (normal_density(d1) / deviation + 2.0 * payout / variance * below)
     ageing -= alpha * normal_cdf(deviation - d1)
