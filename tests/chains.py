@@ -51,7 +51,14 @@ def empty_expiries(settlements: Iterable[int]) -> NDArray[np.void]:
     instants = list(settlements)
     rows = np.zeros(len(instants), EXPIRY)
     rows["settles_ns"] = instants
-    for name in ("given_forward", "given_forward_spot", "given_discount", "atm_vol", "beta_standard_error"):
+    for name in (
+        "given_forward",
+        "given_forward_spot",
+        "given_discount",
+        "atm_vol",
+        "beta_standard_error",
+        "atm_total_variance",
+    ):
         rows[name] = np.nan
     return rows
 

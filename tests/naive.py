@@ -144,16 +144,11 @@ def parity_forward(
     return level / discount, discount
 
 
-def quadratic(
-    k: NDArray[np.float64], vols: NDArray[np.float64], weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], float]:
-    """((level, slope, curvature), standard error of the slope) by weighted least squares."""
-    design = np.column_stack([np.ones_like(k), k, k**2])
-    inverse = np.linalg.inv(design.T @ (design * weights[:, None]))
-    coefficients = inverse @ design.T @ (weights * vols)
-    residuals = vols - design @ coefficients
-    variance = (weights @ residuals**2) / (len(k) - 3)
-    return coefficients, math.sqrt(variance * inverse[1, 1])
+def ssvi(theta: float, rho: float, phi: float, k: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Total variance as Gatheral and Jacquier 2014 write it (definition 4.1)."""
+    inner = (phi * k + rho) ** 2 + 1 - rho**2
+    variance: NDArray[np.float64] = theta / 2 * (1 + rho * phi * k + np.sqrt(inner))
+    return variance
 
 
 def zero_between(function: Callable[[float], float], low: float, high: float) -> float:

@@ -108,8 +108,12 @@ class Book:
             "atm_vol",
             "skew_slope",
             "skew_slope_standard_error",
+            "atm_total_variance",
+            "ssvi_rho",
             "curvature",
-            "fit_width",
+            "fit_tau",
+            "phi_scale",
+            "phi_power",
             "beta_standard_error",
         ):
             expiry[unknown] = np.nan

@@ -47,6 +47,8 @@ class Parameters:
     interval_level: float = 0.90
     gain_implausible: float = 0.8
     decay_wind_horizon_s: float = 3600.0
+    surface_phi: str = "by_expiry"
+    stickiness: str = "strike"
     rate: float = 0.0
     dividend_yield: float = 0.0
     flow_anchor: str = "carry"

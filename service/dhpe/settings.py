@@ -108,6 +108,12 @@ class ModelSettings(BaseSettings):
         _MODEL.gain_implausible, description="a larger gain on a never anchored book is degraded"
     )
     decay_wind_horizon_s: Positive = Field(_MODEL.decay_wind_horizon_s, description="cut at the next settlement")
+    surface_phi: Literal["by_expiry", "power_law", "heston_like"] = Field(
+        "by_expiry", description="SSVI: each expiry its own rho and phi, or one rho and phi a law of variance"
+    )
+    stickiness: Literal["strike", "delta"] = Field(
+        "strike", description="what a vol holds to while the gamma profile and its flips are re-priced"
+    )
     rate: Finite = Field(_MODEL.rate, description="per year, continuous, where no rates record speaks")
     dividend_yield: Finite = Field(_MODEL.dividend_yield, description="per year, continuous, where no record speaks")
     flow_anchor: Literal["carry", "naive"] = Field("carry", description="what open interest does to the flow books")

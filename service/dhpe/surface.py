@@ -8,12 +8,17 @@ from numpy.typing import NDArray
 
 from dhpe.numerics.parity import FORWARD_SOURCES, forward_ratio, years
 from dhpe.numerics.smile import IV_INDEX_TAU, atm_vol_at, fit_quality
+from dhpe.numerics.ssvi import count_violations
 
 VOL_POINTS = 100.0
 
 
 class ExpirySurface(NamedTuple):
-    """One expiry. Vols are fractions, slope and beta per unit of log price; ``None`` where there is no fit."""
+    """One expiry. Vols are fractions, slope and beta per unit of log price; ``None`` where there is no fit.
+
+    ``atm_total_variance``, ``ssvi_rho`` and ``curvature`` (phi) are the SSVI slice; ``violations`` the points of a wide
+    grid at which it has arbitrage, alone or against the expiry before.
+    """
 
     settles_ns: int
     tau: float
@@ -24,12 +29,15 @@ class ExpirySurface(NamedTuple):
     atm_vol: float | None
     skew_slope: float | None
     skew_slope_standard_error: float | None
+    atm_total_variance: float | None
+    ssvi_rho: float | None
     curvature: float | None
     spot_vol_beta: float | None
     spot_vol_beta_standard_error: float | None
     quotes: int
     rmse_vol_points: float | None
     inside_bid_ask_share: float | None
+    violations: int
 
 
 def _known(value: float) -> float | None:
@@ -43,6 +51,8 @@ def describe(
     rows = expiries[:expiry_count]
     quality = np.zeros((expiry_count, 3))
     fit_quality(contracts, count, rows, spot, ts_ns, quality)
+    violations = np.zeros(expiry_count, np.int64)
+    count_violations(rows, expiry_count, violations)
     surfaces = []
     for row in np.argsort(rows["settles_ns"], kind="stable"):
         expiry = rows[row]
@@ -61,12 +71,15 @@ def describe(
                 atm_vol=_known(expiry["atm_vol"]),
                 skew_slope=_known(expiry["skew_slope"]),
                 skew_slope_standard_error=_known(expiry["skew_slope_standard_error"]),
+                atm_total_variance=_known(expiry["atm_total_variance"]),
+                ssvi_rho=_known(expiry["ssvi_rho"]),
                 curvature=_known(expiry["curvature"]),
                 spot_vol_beta=None if expiry["beta"] == 0.0 and error is None else float(expiry["beta"]),
                 spot_vol_beta_standard_error=error,
                 quotes=int(quality[row, 0]),
                 rmse_vol_points=_known(VOL_POINTS * quality[row, 1]),
                 inside_bid_ask_share=_known(quality[row, 2]),
+                violations=int(violations[row]),
             )
         )
     return surfaces

@@ -18,6 +18,7 @@ from dhpe.numerics.order_book import LEVELS
 from dhpe.numerics.parity import fit_forwards
 from dhpe.numerics.revalue import PanelRules, fill_from_smile, revalue_dirty, weigh_expiries
 from dhpe.numerics.smile import BetaRule, fit_smiles
+from dhpe.numerics.ssvi import PHI_LAWS
 from dhpe.numerics.state import BOOKS, INSTRUMENT, LABEL, NS_PER_S
 from dhpe.numerics.ticks import CLOSE_BAR, DONE, INDEX_SPOT, PUBLISH, REFIT, VIX, VVIX, Rules, advance, refresh_fields
 from dhpe.numerics.underlying_ticks import TapeState
@@ -179,6 +180,7 @@ class Underlying:
                 np.nan if beta is None else beta,
                 np.nan if beta_error is None else beta_error,
             ),
+            PHI_LAWS.index(parameters.surface_phi),
         )
         fill_from_smile(state, self._rules[1])
         weigh_expiries(BOOKS.index(parameters.default_book), state, self._rules[1])

@@ -10,6 +10,7 @@ import chains
 from dhpe.landscape import GRID_STEP, landscape, log_grid
 from dhpe.numerics.parity import fit_forwards
 from dhpe.numerics.smile import BetaRule, fit_smiles
+from dhpe.numerics.ssvi import BY_EXPIRY
 from dhpe.parameters import Parameters
 
 NOW = chains.SESSION_NS
@@ -82,7 +83,7 @@ def test_the_real_spx_landscape_has_its_flip_near_spot_and_its_walls_on_round_st
     fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, now, 0.0, 0.0)
     chains.imply_vols(chain, spot, now)
     rule = BetaRule(1.5, 0.5, math.nan, math.nan)
-    fit_smiles(chain.contracts, contracts, chain.expiries, expiries, spot, now, rule)
+    fit_smiles(chain.contracts, contracts, chain.expiries, expiries, spot, now, rule, BY_EXPIRY)
     found = landscape(chain.contracts, contracts, chain.expiries, expiries, NAIVE, spot, now, Parameters())
     assert found.gamma_flip is not None
     assert abs(math.log(found.gamma_flip / spot)) < 0.03

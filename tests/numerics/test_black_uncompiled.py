@@ -17,6 +17,7 @@ from dhpe.numerics.implied_vol import invert
 from dhpe.numerics.liquidity import amihud, kyle_regression
 from dhpe.numerics.parity import fit_forwards
 from dhpe.numerics.smile import BetaRule, fit_quality, fit_smiles
+from dhpe.numerics.ssvi import BY_EXPIRY
 from dhpe.parameters import Parameters
 from dhpe.surface import iv_index
 
@@ -55,7 +56,7 @@ def results() -> dict[str, list[float]]:
     fit_forwards(chain.contracts, contracts, chain.expiries, expiries, SPOT, NOW, 0.0, 0.0)
     chains.imply_vols(chain, SPOT, NOW)
     rule = BetaRule(1.5, 0.5, math.nan, math.nan)
-    fit_smiles(chain.contracts, contracts, chain.expiries, expiries, SPOT, NOW, rule)
+    fit_smiles(chain.contracts, contracts, chain.expiries, expiries, SPOT, NOW, rule, BY_EXPIRY)
     quality = np.zeros((expiries, 3))
     fit_quality(chain.contracts, contracts, chain.expiries, SPOT, NOW, quality)
     found = landscape(chain.contracts, contracts, chain.expiries, expiries, 0, SPOT, NOW, Parameters())

@@ -1,8 +1,9 @@
-"""The smile of each expiry, first form: a quadratic in log moneyness around the money.
+"""The smile of each expiry: SSVI slices without arbitrage (MODEL.md section 6), and what is read off them.
 
-vol(k) = atm_vol + skew_slope k + curvature k^2, k = ln(strike/forward), fitted to the out-of-the-money vols within
-2.5 at-the-money deviations, weighted by vega, in which wings that nobody can hedge with count little. Beyond the
-fitted width the smile is held flat. From the slope comes the spot-vol beta at a fixed strike (MODEL.md section 4).
+Fitted to the out-of-the-money vols within three at-the-money deviations, weighted by vega, in which wings that nobody
+can hedge count little. An expiry with fewer than five quotes has no shape of its own: it takes what its neighbours in
+time leave room for, and where no expiry has a shape, a flat smile at its mean vol. From the slope comes the spot-vol
+beta at a fixed strike (MODEL.md section 4); a slope that the expiry's own quotes do not measure makes no beta.
 """
 
 import math
@@ -15,15 +16,13 @@ from dhpe.numerics.american import american_price
 from dhpe.numerics.black import price
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.parity import forward_ratio, years
-from dhpe.numerics.state import VOL_OWN_QUOTE, VOL_PAIR_QUOTE
+from dhpe.numerics.smile_quotes import gather, is_quoted_wing, log_moneyness, open_in_order
+from dhpe.numerics.ssvi import BY_EXPIRY, LEFT, RIGHT, THETA, WING_FLOOR, total_variance
+from dhpe.numerics.ssvi_fit import Quotes, normal_equations, solve
+from dhpe.numerics.ssvi_surface import QUOTES_MIN, fit_by_law, fit_parts
 
-FIT_DEVIATIONS: Final = 2.5
-QUOTES_MIN: Final = 5
 VOL_FLOOR: Final = 1e-3
-WINDOW_MIN: Final = 0.005
-"""Of log moneyness: the window does not shrink to a single strike on the last day."""
 IV_INDEX_TAU: Final = 30.0 / 365.0
-SINGULAR: Final = 1e-12
 
 
 class BetaRule(NamedTuple):
@@ -40,146 +39,67 @@ class BetaRule(NamedTuple):
 
 @kernel
 def smile_vol(expiry: np.void, log_moneyness: float) -> float:
-    """Vol of one row of EXPIRY at k = ln(strike/forward): flat beyond the fit, never below the floor, NaN unfitted."""
+    """Vol of one row of EXPIRY at k = ln(strike/forward), never below the floor; NaN where there is no fit."""
     if math.isnan(expiry["atm_vol"]):
         return math.nan
-    k = min(max(log_moneyness, -expiry["fit_width"]), expiry["fit_width"])
-    return max(expiry["atm_vol"] + k * (expiry["skew_slope"] + k * expiry["curvature"]), VOL_FLOOR)
+    w = total_variance(expiry["atm_total_variance"], expiry["ssvi_rho"], expiry["curvature"], log_moneyness)
+    return max(math.sqrt(w / expiry["fit_tau"]), VOL_FLOOR)
 
 
 @kernel
-def is_quoted_wing(contract: np.void, forward: float) -> bool:
-    """Whether this contract is its strike's out-of-the-money side and the vol of the strike comes from quotes."""
-    quoted = contract["vol_source"] == VOL_OWN_QUOTE or contract["vol_source"] == VOL_PAIR_QUOTE
-    wing = -1 if contract["strike"] < forward else 1
-    return contract["active"] == 1 and quoted and contract["vol"] > 0.0 and contract["right"] == wing
-
-
-@kernel
-def _order_by_expiry(
-    contracts: NDArray[np.void], count: int, forwards: NDArray[np.float64], start: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    """Rows of the quoted wings, those of an expiry together from ``start``."""
-    for row in range(count):
-        if is_quoted_wing(contracts[row], forwards[contracts[row]["expiry"]]):
-            start[contracts[row]["expiry"] + 1] += 1
-    for expiry in range(forwards.shape[0]):
-        start[expiry + 1] += start[expiry]
-    place = start.copy()
-    rows = np.empty(start[forwards.shape[0]], np.int64)
-    for row in range(count):
-        expiry_row = contracts[row]["expiry"]
-        if is_quoted_wing(contracts[row], forwards[expiry_row]):
-            rows[place[expiry_row]] = row
-            place[expiry_row] += 1
-    return rows
-
-
-@kernel
-def _nearest_vol(contracts: NDArray[np.void], rows: NDArray[np.int64], log_forward: float) -> float:
-    """Vol of the strike nearest the forward."""
-    vol = math.nan
-    nearest = math.inf
-    for row in rows:
-        distance = abs(contracts[row]["log_strike"] - log_forward)
-        if distance < nearest:
-            nearest = distance
-            vol = contracts[row]["vol"]
-    return vol
-
-
-@kernel
-def _vega_weight(k: float, deviation: float) -> float:
-    """Vega relative to the money's, up to a constant: the density at d1."""
-    d1 = -k / deviation + 0.5 * deviation
-    return math.exp(-0.5 * d1 * d1)
-
-
-@kernel
-def _solve(moments: NDArray[np.float64], answer: NDArray[np.float64]) -> bool:
-    """Solve the normal equations of a weighted quadratic in place by elimination; False where they are singular.
-
-    moments (3, 4): the symmetric matrix and the right side. answer (2, 3): the coefficients, and the column of the
-    inverse matrix that belongs to the slope.
-    """
-    for column in range(2):
-        for place in range(3):
-            answer[column, place] = moments[place, 3] if column == 0 else (1.0 if place == 1 else 0.0)
-    for pivot in range(3):
-        if not moments[pivot, pivot] > SINGULAR:
-            return False
-        for below in range(pivot + 1, 3):
-            factor = moments[below, pivot] / moments[pivot, pivot]
-            for place in range(pivot, 3):
-                moments[below, place] -= factor * moments[pivot, place]
-            answer[0, below] -= factor * answer[0, pivot]
-            answer[1, below] -= factor * answer[1, pivot]
-    for pivot in range(2, -1, -1):
-        for column in range(2):
-            for place in range(pivot + 1, 3):
-                answer[column, pivot] -= moments[pivot, place] * answer[column, place]
-            answer[column, pivot] /= moments[pivot, pivot]
-    return True
+def _begin(expiry: np.void, tau: float, deviation: float, part: NDArray[np.float64]) -> None:
+    """Start from the last fit, its vol at the money held; from an ordinary smile where there is none."""
+    theta = expiry["atm_total_variance"]
+    if theta > 0.0 and expiry["fit_tau"] > 0.0:
+        psi = theta * expiry["curvature"]
+        part[THETA] = theta * tau / expiry["fit_tau"]
+        part[RIGHT] = max(psi * (1.0 + expiry["ssvi_rho"]), WING_FLOOR)
+        part[LEFT] = max(psi * (1.0 - expiry["ssvi_rho"]), WING_FLOOR)
+    else:
+        wing = deviation if deviation > 0.0 else math.sqrt(tau)
+        part[THETA] = wing * wing
+        part[RIGHT] = wing
+        part[LEFT] = wing
 
 
 @kernel
 def _forget(expiry: np.void) -> None:
     expiry["atm_vol"] = math.nan
+    expiry["atm_total_variance"] = math.nan
+    expiry["ssvi_rho"] = math.nan
+    expiry["curvature"] = math.nan
+    expiry["fit_tau"] = math.nan
     expiry["skew_slope"] = math.nan
     expiry["skew_slope_standard_error"] = math.nan
-    expiry["curvature"] = math.nan
-    expiry["fit_width"] = math.nan
+    expiry["phi_scale"] = math.nan
+    expiry["phi_power"] = math.nan
+    expiry["quotes"] = 0
 
 
 @kernel
-def _fit_window(
-    contracts: NDArray[np.void], rows: NDArray[np.int64], log_forward: float, deviation: float, expiry: np.void
-) -> None:
-    """Fit the quotes within the window around the money; forget the fit where they are too few or on one strike."""
-    window = max(FIT_DEVIATIONS * deviation, WINDOW_MIN)
-    moments = np.zeros((3, 4))
-    answer = np.zeros((2, 3))
-    used = 0
-    total = 0.0
-    width = 0.0
-    for row in rows:
-        # In units of the window, so that the normal equations stay well conditioned at every maturity.
-        x = (contracts[row]["log_strike"] - log_forward) / window
-        if abs(x) > 1.0:
-            continue
-        used += 1
-        weight = _vega_weight(x * window, deviation)
-        total += weight
-        width = max(width, abs(x) * window)
-        power = weight
-        for degree in range(5):
-            for place in range(max(0, degree - 2), min(degree, 2) + 1):
-                moments[place, degree - place] += power
-            if degree < 3:
-                moments[degree, 3] += power * contracts[row]["vol"]
-            power *= x
-    expiry["quotes"] = used
-    if used < QUOTES_MIN or not total > 0.0:
-        _forget(expiry)
+def _write(expiry: np.void, quotes: Quotes, place: int, tau: float, part: NDArray[np.float64]) -> None:
+    """Bring a slice into its row, with the slope at the money and its error from the expiry's own quotes."""
+    theta, right, left = part[THETA], part[RIGHT], part[LEFT]
+    expiry["atm_total_variance"] = theta
+    expiry["ssvi_rho"] = (right - left) / (right + left)
+    expiry["curvature"] = 0.5 * (right + left) / theta
+    expiry["fit_tau"] = tau
+    expiry["atm_vol"] = math.sqrt(theta / tau)
+    unit = 0.25 / math.sqrt(theta * tau)
+    slope = unit * (right - left)
+    expiry["skew_slope"] = slope
+    expiry["skew_slope_standard_error"] = math.nan
+    used = quotes.start[place + 1] - quotes.start[place]
+    if used < QUOTES_MIN:
         return
-    for place in range(3):
-        for column in range(4):
-            moments[place, column] /= total
-    if not _solve(moments, answer) or not answer[0, 0] > 0.0:
-        _forget(expiry)
-        return
-    level, slope, bend = answer[0, 0], answer[0, 1], answer[0, 2]
-    squares = 0.0
-    for row in rows:
-        x = (contracts[row]["log_strike"] - log_forward) / window
-        if abs(x) <= 1.0:
-            miss = contracts[row]["vol"] - (level + x * (slope + x * bend))
-            squares += _vega_weight(x * window, deviation) * miss * miss
-    expiry["atm_vol"] = level
-    expiry["skew_slope"] = slope / window
-    expiry["curvature"] = bend / (window * window)
-    expiry["skew_slope_standard_error"] = math.sqrt(squares / (used - 3) * answer[1, 1] / total) / window
-    expiry["fit_width"] = width
+    normal = np.empty((3, 4))
+    squares = normal_equations(quotes, place, tau, part, normal)
+    gradient = (-0.5 * slope, unit * right, -unit * left)
+    for row in range(3):
+        normal[row, 3] = gradient[row]
+    if solve(normal):
+        spread = gradient[0] * normal[0, 3] + gradient[1] * normal[1, 3] + gradient[2] * normal[2, 3]
+        expiry["skew_slope_standard_error"] = math.sqrt(max(spread, 0.0) * squares / (used - 3))
 
 
 @kernel
@@ -188,7 +108,7 @@ def _set_beta(expiry: np.void, rule: BetaRule) -> None:
     if not math.isnan(rule.parallel_beta):
         expiry["beta"] = rule.parallel_beta
         expiry["beta_standard_error"] = rule.parallel_beta_standard_error
-    elif math.isnan(expiry["atm_vol"]):
+    elif math.isnan(expiry["skew_slope_standard_error"]):
         expiry["beta"] = 0.0
         expiry["beta_standard_error"] = math.nan
     else:
@@ -201,6 +121,20 @@ def _set_beta(expiry: np.void, rule: BetaRule) -> None:
 
 
 @kernel
+def _shape_before(expiries: NDArray[np.void], order: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(rho, scale, power) of the last fit of a law; that of an index where there is none."""
+    shape = np.array((-0.3, 1.0, 0.5))
+    for row in order:
+        expiry = expiries[row]
+        if expiry["atm_total_variance"] > 0.0 and expiry["phi_scale"] > 0.0:
+            shape[0] = expiry["ssvi_rho"]
+            shape[1] = expiry["phi_scale"]
+            shape[2] = expiry["phi_power"]
+            return shape
+    return shape
+
+
+@kernel
 def fit_smiles(
     contracts: NDArray[np.void],
     count: int,
@@ -209,33 +143,43 @@ def fit_smiles(
     spot: float,
     ts_ns: int,
     rule: BetaRule,
+    law: int,
 ) -> None:
-    """Fit the smile and set the beta of every open expiry; atm_vol is NaN where there is no fit.
+    """Fit the smiles and set the beta of every expiry; atm_vol is NaN where no expiry has a quote.
 
-    The first ``count`` and ``expiry_count`` rows are read. Two passes: the first finds the vol at the money, the
-    second fits in the window that this vol opens. Without a spot nothing changes.
+    The first ``count`` and ``expiry_count`` rows are read. ``law`` is a row of ``ssvi.PHI_LAWS``. The last fit in the
+    rows is the start of this one. Without a spot nothing changes.
     """
     if not spot > 0.0 or expiry_count == 0:
         return
-    forwards = np.empty(expiry_count)
-    for expiry in range(expiry_count):
-        forwards[expiry] = spot * forward_ratio(expiries[expiry], ts_ns)
-    start = np.zeros(expiry_count + 1, np.int64)
-    rows = _order_by_expiry(contracts, count, forwards, start)
-    for expiry in range(expiry_count):
-        row = expiries[expiry]
-        tau = years(row["settles_ns"], ts_ns)
-        wings = rows[start[expiry] : start[expiry + 1]]
-        log_forward = math.log(forwards[expiry])
-        vol = _nearest_vol(contracts, wings, log_forward)
-        row["quotes"] = 0
-        if tau <= 0.0 or math.isnan(vol):
-            _forget(row)
-        else:
-            _fit_window(contracts, wings, log_forward, vol * math.sqrt(tau), row)
-            if row["atm_vol"] > 0.0:
-                _fit_window(contracts, wings, log_forward, row["atm_vol"] * math.sqrt(tau), row)
-        _set_beta(row, rule)
+    rows = expiries[:expiry_count]
+    k = np.empty(count)
+    vols = log_moneyness(contracts, count, rows, spot, ts_ns, k)
+    order = open_in_order(rows, expiry_count, ts_ns)
+    deviations = np.full(expiry_count, math.nan)
+    taus, parts = np.empty(order.shape[0]), np.empty((order.shape[0], 3))
+    for place in range(order.shape[0]):
+        row = order[place]
+        taus[place] = years(rows[row]["settles_ns"], ts_ns)
+        deviations[row] = vols[row] * math.sqrt(taus[place])
+        _begin(rows[row], taus[place], deviations[row], parts[place])
+    quotes = gather(contracts, k, order, deviations)
+    shape = _shape_before(rows, order)
+    if law == BY_EXPIRY:
+        fit_parts(quotes, taus, deviations[order], parts)
+    else:
+        fit_by_law(quotes, taus, parts, shape, law)
+    for row in range(expiry_count):
+        _forget(rows[row])
+    for place in range(order.shape[0]):
+        row = rows[order[place]]
+        row["quotes"] = quotes.start[place + 1] - quotes.start[place]
+        if quotes.k.shape[0] > 0:
+            _write(row, quotes, place, taus[place], parts[place])
+            row["phi_scale"] = shape[1] if law != BY_EXPIRY else math.nan
+            row["phi_power"] = shape[2] if law != BY_EXPIRY else math.nan
+    for row in range(expiry_count):
+        _set_beta(rows[row], rule)
 
 
 @kernel

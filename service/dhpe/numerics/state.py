@@ -85,8 +85,13 @@ EXPIRY: Final = np.dtype(
         ("atm_vol", "f8"),  # NaN where no fit
         ("skew_slope", "f8"),  # d vol / d k at k = 0, k = ln(strike/forward)
         ("skew_slope_standard_error", "f8"),
-        ("curvature", "f8"),  # d2 vol / d k2 / 2
-        ("fit_width", "f8"),  # largest |k| in the fit: beyond it the smile is held flat
+        # The SSVI slice (numerics.ssvi), NaN where no fit.
+        ("atm_total_variance", "f8"),  # theta = atm_vol^2 * fit_tau
+        ("ssvi_rho", "f8"),
+        ("curvature", "f8"),  # phi
+        ("fit_tau", "f8"),  # years to settlement at the fit: the smile's vol is sqrt(w/fit_tau)
+        ("phi_scale", "f8"),  # eta or lambda, NaN where each expiry has its own phi
+        ("phi_power", "f8"),  # gamma
         ("beta", "f8"),  # fixed-strike d vol / d ln spot; 0 where unknown
         ("beta_standard_error", "f8"),  # NaN where unknown
         ("vanna_weight", "f8"),  # sum of |position * vanna * S * M| of the default book at the last refit
