@@ -32,6 +32,11 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+backtests = typer.Typer(
+    name="backtest", help="Score the models on recorded markets.", no_args_is_help=True, pretty_exceptions_enable=False
+)
+cli.add_typer(backtests)
+
 Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; the environment beats it.")]
 HttpHost = Annotated[str | None, typer.Option(help="Address of the API and the page.")]
 HttpPort = Annotated[int | None, typer.Option(help="Port of the API and the page; 0 takes a free one.")]
@@ -174,6 +179,51 @@ def replay(
             underlying=underlying,
             settings=settings,
         )
+
+
+@backtests.command("regime")
+def backtest_regime(
+    reference: Annotated[Path, typer.Option(metavar="BARS.csv", help="Columns date, close, iv_index, vvix.")],
+    output: Annotated[Path, typer.Option(help="Folder of labels.csv, made where missing.")] = Path(),
+    as_json: Json = False,
+) -> None:
+    """Label bars with the seeds' own rules."""
+    with _one_line():
+        from dhpe.backtest import BarsError, regime_reference  # noqa: PLC0415
+
+        try:
+            labelled = regime_reference(reference, output)
+        except BarsError as error:
+            typer.echo(f"dhpe: {error}", err=True)
+            raise typer.Exit(FAILURE) from error
+        if as_json:
+            typer.echo(json.dumps(labelled._asdict()))
+            return
+        typer.echo(f"{labelled.bars} bars; {len(labelled.near_threshold)} hung on less than 1e-10")
+        for name, counts in (("vanna", labelled.vanna_labels), ("crash", labelled.crash_labels)):
+            typer.echo(f"{name}: " + ", ".join(f"{label} {count}" for label, count in sorted(counts.items())))
+
+
+@backtests.command("liquidity")
+def backtest_liquidity(
+    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files or folders; - is standard input.")],
+    output: Annotated[Path | None, typer.Option("--output", help="Folder of the report, made where missing.")] = None,
+    bar_s: Annotated[float | None, typer.Option(min=0.001, help="Length of the bars; default liquidity_bar_s.")] = None,
+    file_format: Format = None,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Hold the next bar's return against this bar's hedges: the weights of gamma, vanna and charm."""
+    with _one_line():
+        settings = _settings(config)
+        chosen = _plan(inputs, file_format)
+        from dhpe import backtest_liquidity as scoring  # noqa: PLC0415
+        from dhpe.edge import formats  # noqa: PLC0415
+
+        scores = scoring.liquidity(formats.read(chosen), settings.parameters(), bar_s)
+        typer.echo(json.dumps(scoring.as_facts(scores)) if as_json else scoring.table(scores))
+        if output is not None:
+            typer.echo(f"see {scoring.write_report(scores, output)}", err=True)
 
 
 @cli.command()

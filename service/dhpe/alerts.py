@@ -1,17 +1,21 @@
-"""When a bar closes: ask the regime machine, and turn what it says into alerts with a deterministic id."""
+"""When a bar closes: ask the regime machine and the other rules, and turn what they say into alerts with an id."""
 
 import hashlib
 import math
 from typing import Final
 
+from dhpe.alarms import Alarms, Facts
 from dhpe.numerics.state import NS_PER_S
 from dhpe.outputs import Alert, Offsets
 from dhpe.reading import Reading, read
 from dhpe.regime import Bar, RegimeMachine, Transition
 from dhpe.surface import iv_index
 from dhpe.underlying import Underlying
+from dhpe.usual_liquidity import UsualLiquidity
 
 SESSIONS: Final = 20
+OWN_EPISODES: Final = frozenset({"critical", "gamma_flip", "data_quality", "gain_breach"})
+"""Rules that count their own episodes; the others belong to one of the regime's."""
 _NS_PER_DAY: Final = 86_400 * NS_PER_S
 
 
@@ -29,10 +33,14 @@ def _known(value: float) -> float:
 
 
 class Judge:
-    """The regime of one underlying, and how often its feedback gain broke the risk rule."""
+    """The regime and the alarms of one underlying, and how often its feedback gain broke the risk rule."""
 
     def __init__(self, underlying: Underlying, engine_version: str) -> None:
         self.machine = RegimeMachine(underlying.parameters)
+        self.usual = UsualLiquidity()
+        self._alarms = Alarms(underlying.name, underlying.parameters)
+        self._episodes: dict[str, int] = {}
+        self._liquidity_slot = -1
         self._underlying = underlying
         self._engine_version = engine_version
         self._episode = 0
@@ -49,10 +57,41 @@ class Judge:
         reading = read(self._underlying)
         bar = self._bar(reading)
         self._count_breach(bar)
-        transitions = self.machine.on_bar(bar)
+        self._note_liquidity(reading.kyle_lambda.value)
+        transitions = self.machine.on_bar(bar) + self._alarms.on_bar(self._facts(bar, reading))
         if transitions:
             self._underlying.market["pressure_slot"] = -1
         return [self._alert(transition, bar, reading, offsets) for transition in transitions]
+
+    def _note_liquidity(self, kyle_lambda: float | None) -> None:
+        """Hand the liquidity bars closed since the last call to the baseline by time of day."""
+        market = self._underlying.market
+        slot = int(market["liquidity_slot"])
+        if slot <= self._liquidity_slot:
+            return
+        known = int(market["liquidity_count"])
+        new = min(slot - self._liquidity_slot, known)
+        self._liquidity_slot = slot
+        volumes = self._underlying.tape.volumes
+        bar_ns = int(self._underlying.parameters.liquidity_bar_s * NS_PER_S)
+        for age in range(new - 1, -1, -1):
+            at = (int(market["liquidity_head"]) - 1 - age) % len(volumes)
+            self.usual.observe((slot - age) * bar_ns, kyle_lambda if age == 0 else None, float(volumes[at]))
+
+    def _facts(self, bar: Bar, reading: Reading) -> Facts:
+        landscape = self._underlying.landscape
+        bars = sum(total for _, total in self._breaches.values())
+        return Facts(
+            end_ns=bar.end_ns,
+            spot=reading.spot,
+            gamma_field=reading.default.gamma_field,
+            gamma_flip=landscape.gamma_flip if landscape else None,
+            feedback_gain=reading.default.feedback_gain,
+            amplification=reading.default.amplification,
+            gain_usable=reading.gain_usable,
+            breach_share=self.gain_breach_share,
+            gain_time_s=bars * self._underlying.parameters.bar_s,
+        )
 
     def _bar(self, reading: Reading) -> Bar:
         market = self._underlying.market
@@ -98,8 +137,11 @@ class Judge:
         name = self._underlying.name
         if transition.from_state == "normal" and transition.to_state != "normal":
             self._episode += 1
+        episode = self._episode
+        if transition.rule in OWN_EPISODES:
+            episode = self._episodes[transition.rule] = self._episodes.get(transition.rule, 0) + 1
         return Alert(
-            id=alert_id(name, transition.rule, bar.end_ns, self._episode),
+            id=alert_id(name, transition.rule, bar.end_ns, episode),
             underlying=name,
             ts_event_ns=bar.end_ns,
             rule=transition.rule,

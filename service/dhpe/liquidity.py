@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.numerics.liquidity import amihud, depth_lambda, kyle_regression
+from dhpe.numerics.liquidity import amihud, depth_lambda, kyle_corrected, kyle_regression
 from dhpe.numerics.underlying_ticks import TapeState
 from dhpe.parameters import Parameters
 
@@ -17,13 +17,14 @@ class KyleLambda(NamedTuple):
     """Price impact in log return per USD. ``value`` and ``source`` are ``None`` where nothing is known.
 
     A depth estimate has no standard error: it is taken to be wrong by a factor 2 either way (MODEL.md section 4).
-    ``samples`` counts the effective bars of the regression, whichever source won.
+    ``samples`` and ``r_squared`` are those of the regression, whichever source won.
     """
 
     value: float | None
     standard_error: float | None
     samples: int
     source: Literal["regression", "depth", "setting"] | None
+    r_squared: float | None = None
 
 
 class Regression(NamedTuple):
@@ -41,17 +42,18 @@ def choose(regression: Regression, depth: float, parameters: Parameters) -> Kyle
     What one venue shows is scaled by ``flow_coverage``, its share of the hedging volume; a setting is taken as it is.
     """
     samples = int(regression.samples)
+    explained = None if math.isnan(regression.r_squared) else regression.r_squared
     if parameters.kyle_lambda is not None:
-        return KyleLambda(parameters.kyle_lambda, parameters.kyle_lambda_standard_error, samples, "setting")
+        return KyleLambda(parameters.kyle_lambda, parameters.kyle_lambda_standard_error, samples, "setting", explained)
     enough = regression.samples >= parameters.liquidity_samples_min
     coverage = parameters.flow_coverage
     if enough and regression.kyle_lambda > SIGNIFICANT_ERRORS * regression.standard_error:
         return KyleLambda(
-            regression.kyle_lambda * coverage, regression.standard_error * coverage, samples, "regression"
+            regression.kyle_lambda * coverage, regression.standard_error * coverage, samples, "regression", explained
         )
     if depth > 0.0:
-        return KyleLambda(depth * coverage, None, samples, "depth")
-    return KyleLambda(None, None, samples, None)
+        return KyleLambda(depth * coverage, None, samples, "depth", explained)
+    return KyleLambda(None, None, samples, None, explained)
 
 
 def _depth(market: np.void, instruments: NDArray[np.void]) -> float:
@@ -73,7 +75,13 @@ def estimate(market: np.void, tape: TapeState, parameters: Parameters) -> KyleLa
     """The impact as of the last closed liquidity bar. ``market`` is a row of state.MARKET."""
     decay_per_bar = math.exp(-math.log(2.0) * parameters.liquidity_bar_s / parameters.liquidity_half_life_s)
     head, count = int(market["liquidity_head"]), int(market["liquidity_count"])
-    regression = Regression(*kyle_regression(tape.returns, tape.flows, head, count, decay_per_bar))
+    if parameters.hedging_delay == "faster":
+        # Of the hedges, this venue's flow holds its share of the hedging volume.
+        pressures = parameters.flow_coverage * tape.pressures
+        found = kyle_corrected(tape.returns, tape.flows, pressures, head, count, decay_per_bar)
+    else:
+        found = kyle_regression(tape.returns, tape.flows, head, count, decay_per_bar)
+    regression = Regression(*found)
     return choose(regression, _depth(market, tape.instruments), parameters)
 
 

@@ -76,6 +76,9 @@ class Pressure(msgspec.Struct, frozen=True, kw_only=True):
     kyle_lambda_standard_error: float | None
     kyle_lambda_samples: int
     kyle_lambda_source: Literal["regression", "depth", "setting"] | None
+    kyle_lambda_r_squared: float | None = None
+    kyle_lambda_to_usual: float | None = None
+    volume_to_usual: float | None = None
     impact_intensity: float | None
     amihud_illiquidity: float | None
     spot_vol_beta: float | None
@@ -87,7 +90,12 @@ class Pressure(msgspec.Struct, frozen=True, kw_only=True):
     interval_level: float
     amplification_without_vanna: float | None
     skew_stickiness: float
+    skew_stickiness_standard_error: float | None = None
+    skew_stickiness_source: Literal["estimate", "setting"] = "setting"
     dealer_share: float
+    gamma_weight: float = 1.0
+    vanna_weight: float = 1.0
+    charm_weight: float = 1.0
     gain_breach_share: float | None
     decay_wind: float | None
     decay_wind_repriced: float | None

@@ -42,6 +42,7 @@ class Parameters:
     charm_weight: float = 1.0
     skew_stickiness: float = 1.5
     skew_stickiness_standard_error: float = 0.5
+    skew_stickiness_half_life_s: float = 7200.0
     spot_vol_beta: float | None = None
     spot_vol_beta_standard_error: float | None = None
     interval_level: float = 0.90
@@ -61,6 +62,18 @@ class Parameters:
     kyle_lambda: float | None = None
     kyle_lambda_standard_error: float | None = None
     flow_coverage: float = 1.0
+    hedging_delay: str = "slower"
+
+    # alerts beside the regime's
+    critical_gain_exit: float = 0.9
+    gamma_flip_dwell_s: float = 30.0
+    gamma_flip_margin_share: float = 5e-4
+    large_indices: str = "SPX NDX RUT DJX XSP"
+    data_quality_amplification: float = 1.5
+    data_quality_amplification_exit: float = 1.4
+    data_quality_dwell_s: float = 600.0
+    gain_breach_share_max: float = 0.01
+    gain_breach_time_min_s: float = 3600.0
 
     # trade side: published out-of-sample accuracies until calibrated (MODEL.md section 8)
     lee_ready_probability: float = 0.62

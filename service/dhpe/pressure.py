@@ -75,6 +75,8 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
     landscape = underlying.refresh_landscape() if spot is not None else None
     horizon_s = _horizon_s(underlying)
     wind = _wind(underlying, reading, landscape, horizon_s)
+    stickiness = underlying.stickiness.now
+    usual = judge.usual.ratios(kyle.value)
     return Pressure(
         underlying=underlying.name,
         ts_event_ns=int(underlying.market["ts_ns"]),
@@ -98,6 +100,9 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
         kyle_lambda_standard_error=kyle.standard_error,
         kyle_lambda_samples=kyle.samples,
         kyle_lambda_source=kyle.source,
+        kyle_lambda_r_squared=kyle.r_squared,
+        kyle_lambda_to_usual=usual.kyle_lambda,
+        volume_to_usual=usual.volume,
         impact_intensity=_times(kyle.value, spot),
         amihud_illiquidity=reading.amihud_illiquidity,
         spot_vol_beta=reading.beta.value if reading.beta else None,
@@ -108,8 +113,13 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
         amplification_high=reading.band.amplification_high,
         interval_level=parameters.interval_level,
         amplification_without_vanna=default.amplification_without_vanna,
-        skew_stickiness=parameters.skew_stickiness,
+        skew_stickiness=stickiness.value,
+        skew_stickiness_standard_error=stickiness.standard_error,
+        skew_stickiness_source=stickiness.source,
         dealer_share=parameters.dealer_share,
+        gamma_weight=parameters.gamma_weight,
+        vanna_weight=parameters.vanna_weight,
+        charm_weight=parameters.charm_weight,
         gain_breach_share=judge.gain_breach_share,
         decay_wind=wind.linear,
         decay_wind_repriced=wind.repriced,

@@ -103,9 +103,11 @@ def read(underlying: Underlying) -> Reading:
     gain = default.feedback_gain
     if any(book.feedback_gain_high is not None and book.feedback_gain_high >= 1 for book in books.values()):
         reasons.add("gain_reaches_one")
-    if default.overhedging:
+    if default.overhedging and parameters.hedging_delay == "slower":
         reasons.add("overhedging")
-    implausible = gain is not None and abs(gain) > parameters.gain_implausible and not market["anchored_contracts"]
+    # A report of positions never reaches the naive book.
+    anchored = market["anchored_contracts"] > 0 and parameters.default_book != "naive"
+    implausible = gain is not None and abs(gain) > parameters.gain_implausible and not anchored
     if implausible:
         reasons.add("gain_implausible")
     known_spot = not reasons & STALE_REASONS

@@ -97,7 +97,10 @@ class ModelSettings(BaseSettings):
     charm_weight: Finite = Field(_MODEL.charm_weight, description="weight of charm in the decay wind")
     skew_stickiness: Finite = Field(_MODEL.skew_stickiness, description="1 = sticky strike, 0 = sticky delta")
     skew_stickiness_standard_error: NotNegative = Field(
-        _MODEL.skew_stickiness_standard_error, description="of skew_stickiness"
+        _MODEL.skew_stickiness_standard_error, description="of skew_stickiness; a smaller live error replaces both"
+    )
+    skew_stickiness_half_life_s: Positive = Field(
+        _MODEL.skew_stickiness_half_life_s, description="weights of the live estimate halve in it"
     )
     spot_vol_beta: Finite | None = Field(_MODEL.spot_vol_beta, description="one value for all expiries")
     spot_vol_beta_standard_error: NotNegative | None = Field(
@@ -131,6 +134,35 @@ class ModelSettings(BaseSettings):
         _MODEL.kyle_lambda_standard_error, description="of kyle_lambda"
     )
     flow_coverage: float = Field(_MODEL.flow_coverage, gt=0, le=1, description="this venue's share of hedging volume")
+    hedging_delay: Literal["slower", "faster"] = Field(
+        "slower", description="than liquidity_bar_s; faster hedging biases the plain impact, which is then corrected"
+    )
+
+    critical_gain_exit: float = Field(
+        _MODEL.critical_gain_exit, gt=0, lt=1, description="the alert of a gain of 1 ends below it"
+    )
+    gamma_flip_dwell_s: NotNegative = Field(
+        _MODEL.gamma_flip_dwell_s, description="the gamma field has its new sign so long before the alert"
+    )
+    gamma_flip_margin_share: NotNegative = Field(
+        _MODEL.gamma_flip_margin_share, description="and the spot is so far from the flip, as a share"
+    )
+    large_indices: str = Field(
+        _MODEL.large_indices, pattern=r"^[^,;]*$", description="names with blanks between; data_quality watches them"
+    )
+    data_quality_amplification: float = Field(
+        _MODEL.data_quality_amplification, gt=1, description="more than a large index can have for long"
+    )
+    data_quality_amplification_exit: float = Field(
+        _MODEL.data_quality_amplification_exit, gt=1, description="the alert ends after as long a time below it"
+    )
+    data_quality_dwell_s: Positive = Field(_MODEL.data_quality_dwell_s, description="what long means")
+    gain_breach_share_max: float = Field(
+        _MODEL.gain_breach_share_max, gt=0, lt=1, description="the risk rule: share of time beyond gain_implausible"
+    )
+    gain_breach_time_min_s: NotNegative = Field(
+        _MODEL.gain_breach_time_min_s, description="time with a known gain before the risk rule speaks"
+    )
 
     lee_ready_probability: Probability = Field(_MODEL.lee_ready_probability, description="that the quote rule is right")
     tick_probability: Probability = Field(_MODEL.tick_probability, description="that the tick rule is right")

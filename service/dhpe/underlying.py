@@ -17,12 +17,13 @@ from dhpe.numerics import panel
 from dhpe.numerics.order_book import LEVELS
 from dhpe.numerics.parity import fit_forwards
 from dhpe.numerics.revalue import PanelRules, fill_from_smile, revalue_dirty, weigh_expiries
-from dhpe.numerics.smile import BetaRule, fit_smiles
+from dhpe.numerics.smile import fit_smiles
 from dhpe.numerics.ssvi import PHI_LAWS
 from dhpe.numerics.state import BOOKS, INSTRUMENT, LABEL, NS_PER_S
 from dhpe.numerics.ticks import CLOSE_BAR, DONE, INDEX_SPOT, PUBLISH, REFIT, VIX, VVIX, Rules, advance, refresh_fields
-from dhpe.numerics.underlying_ticks import TapeState
+from dhpe.numerics.underlying_ticks import PressureWeights, TapeState
 from dhpe.parameters import Parameters
+from dhpe.stickiness import SkewStickiness
 
 INSTRUMENTS_MAX: Final = 8
 _NS_PER_MS: Final = 1_000_000
@@ -42,6 +43,11 @@ def rules_of(parameters: Parameters) -> tuple[Rules, PanelRules]:
             quote_probability=parameters.lee_ready_probability,
             tick_probability=parameters.tick_probability,
             multi_leg_probability=parameters.multi_leg_probability,
+            pressure_weights=PressureWeights(
+                BOOKS.index(parameters.default_book),
+                parameters.dealer_share * parameters.gamma_weight,
+                parameters.dealer_share * parameters.vanna_weight,
+            ),
         ),
         PanelRules(
             half_width=parameters.panel_half_width_log,
@@ -67,6 +73,7 @@ def new_tape(parameters: Parameters) -> TapeState:
         returns=np.zeros(bars),
         flows=np.zeros(bars),
         volumes=np.zeros(bars),
+        pressures=np.zeros(bars),
     )
 
 
@@ -87,6 +94,7 @@ class Underlying:
         self.tape = new_tape(parameters)
         self.landscape: Landscape | None = None
         self.panel_error: float | None = None
+        self.stickiness = SkewStickiness(parameters)
         self._rules = rules_of(parameters)
         self._instruments: dict[str, int] = {}
         self._impact: tuple[int, KyleLambda, float | None] | None = None
@@ -166,7 +174,6 @@ class Underlying:
             state.contracts, contracts, state.expiries, expiries, spot, now_ns, self.book.rate, self.book.dividend_yield
         )
         revalue_dirty(state, self._rules[1])
-        beta, beta_error = parameters.spot_vol_beta, parameters.spot_vol_beta_standard_error
         fit_smiles(
             state.contracts,
             contracts,
@@ -174,14 +181,10 @@ class Underlying:
             expiries,
             spot,
             now_ns,
-            BetaRule(
-                parameters.skew_stickiness,
-                parameters.skew_stickiness_standard_error,
-                np.nan if beta is None else beta,
-                np.nan if beta_error is None else beta_error,
-            ),
-            PHI_LAWS.index(parameters.surface_phi),
+            self.stickiness.rule(now_ns),
+            PHI_LAWS.index(self.parameters.surface_phi),
         )
+        self.stickiness.observe(state.expiries, expiries, spot, now_ns)
         fill_from_smile(state, self._rules[1])
         weigh_expiries(BOOKS.index(parameters.default_book), state, self._rules[1])
         market["surface_slot"] = now_ns // self._rules[0].surface_ns

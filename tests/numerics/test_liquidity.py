@@ -106,10 +106,10 @@ CLEAR = Regression(1e-12, 2e-13, 120.0, 0.4)
 @pytest.mark.parametrize(
     ("regression", "depth", "chosen"),
     [
-        (CLEAR, 3e-12, KyleLambda(1e-12, 2e-13, 120, "regression")),
-        (CLEAR._replace(samples=59.9), 3e-12, KyleLambda(3e-12, None, 59, "depth")),
-        (CLEAR._replace(standard_error=5.1e-13), 3e-12, KyleLambda(3e-12, None, 120, "depth")),
-        (CLEAR._replace(kyle_lambda=-1e-12), 3e-12, KyleLambda(3e-12, None, 120, "depth")),
+        (CLEAR, 3e-12, KyleLambda(1e-12, 2e-13, 120, "regression", 0.4)),
+        (CLEAR._replace(samples=59.9), 3e-12, KyleLambda(3e-12, None, 59, "depth", 0.4)),
+        (CLEAR._replace(standard_error=5.1e-13), 3e-12, KyleLambda(3e-12, None, 120, "depth", 0.4)),
+        (CLEAR._replace(kyle_lambda=-1e-12), 3e-12, KyleLambda(3e-12, None, 120, "depth", 0.4)),
         (Regression(math.nan, math.nan, 0.0, math.nan), math.nan, KyleLambda(None, None, 0, None)),
     ],
 )
@@ -123,10 +123,10 @@ def test_the_regression_must_say_something_or_the_depth_speaks(
 def test_a_setting_overrides_and_coverage_scales_what_one_venue_shows() -> None:
     """The setting speaks of the market already."""
     half = Parameters(flow_coverage=0.5)
-    assert choose(CLEAR, math.nan, half) == KyleLambda(5e-13, 1e-13, 120, "regression")
-    assert choose(CLEAR._replace(samples=1.0), 3e-12, half) == KyleLambda(1.5e-12, None, 1, "depth")
+    assert choose(CLEAR, math.nan, half) == KyleLambda(5e-13, 1e-13, 120, "regression", 0.4)
+    assert choose(CLEAR._replace(samples=1.0), 3e-12, half) == KyleLambda(1.5e-12, None, 1, "depth", 0.4)
     told = Parameters(kyle_lambda=7e-13, flow_coverage=0.5)
-    assert choose(CLEAR, 3e-12, told) == KyleLambda(7e-13, None, 120, "setting")
+    assert choose(CLEAR, 3e-12, told) == KyleLambda(7e-13, None, 120, "setting", 0.4)
 
 
 def tape(count: int) -> TapeState:
@@ -136,7 +136,7 @@ def tape(count: int) -> TapeState:
     instruments["multiplier"] = 1.0
     known = np.arange(400) < count
     return TapeState(
-        instruments, np.zeros((2, LEVELS, 2)), np.zeros(2, np.int64), returns * known, flows * known, abs(flows) * known
+        instruments, np.zeros((2, LEVELS, 2)), np.zeros(2, np.int64), *(column * known for column in (returns, flows, abs(flows), 0.0 * flows))
     )
 
 

@@ -84,6 +84,36 @@ def kyle_regression(
 
 
 @kernel
+def kyle_corrected(
+    returns: NDArray[np.float64],
+    flows: NDArray[np.float64],
+    pressures: NDArray[np.float64],
+    head: int,
+    count: int,
+    decay_per_bar: float,
+) -> tuple[float, float, float, float]:
+    """(lambda, standard error, effective samples, r squared) where hedging answers inside the bar.
+
+    Then flow holds the hedge of the bar's own return, and the plain slope is biased up for short gamma and down, even
+    below 0, for long gamma. With u = flow - pressure * return, the flow without it, b the slope of the return on u and
+    c that of pressure * return on u: lambda = b / (1 + c), which at a constant pressure is b / (1 + b * pressure)
+    (MODEL.md section 7). Error by the delta method, se(b) / (1 + c)^2. ``pressures`` (bars,) in USD per unit log
+    return; the rest as ``kyle_regression``, whose samples and r squared (of b) are returned. NaN where 1 + c <= 0.
+    """
+    own = np.empty(returns.shape[0])
+    hedges = np.empty(returns.shape[0])
+    for at in range(returns.shape[0]):
+        hedges[at] = pressures[at] * returns[at]
+        own[at] = flows[at] - hedges[at]
+    slope, error, samples, explained = kyle_regression(returns, own, head, count, decay_per_bar)
+    answer, _, _, _ = kyle_regression(hedges, own, head, count, decay_per_bar)
+    scale = 1.0 + answer
+    if not scale > 0.0:
+        return math.nan, math.nan, samples, math.nan
+    return slope / scale, error / (scale * scale), samples, explained
+
+
+@kernel
 def amihud(returns: NDArray[np.float64], volumes_usd: NDArray[np.float64], head: int, count: int) -> float:
     """Mean of |log return| / USD volume over the bars with volume, 1/USD; NaN where no bar has any."""
     size = returns.shape[0]

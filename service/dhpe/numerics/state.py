@@ -197,6 +197,7 @@ MARKET: Final = np.dtype(
         ("liquidity_mid", "f8"),  # at the end of the last closed bar
         ("liquidity_flow", "f8"),
         ("liquidity_volume", "f8"),
+        ("liquidity_pressure", "f8"),  # hedge pressure of the default book at the beginning of the bar, USD
         ("liquidity_head", "i8"),
         ("liquidity_count", "i8"),
         ("spread_sum", "f8"),

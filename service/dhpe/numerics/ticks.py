@@ -26,6 +26,7 @@ from dhpe.numerics.state import (
 )
 from dhpe.numerics.trade_side import RULE_AGGRESSOR, RULE_QUOTE, lee_ready_side, quote_before, remember_tick
 from dhpe.numerics.underlying_ticks import (
+    PressureWeights,
     TapeState,
     apply_depth,
     apply_underlying_quote,
@@ -57,6 +58,7 @@ class Rules(NamedTuple):
     quote_probability: float
     tick_probability: float
     multi_leg_probability: float
+    pressure_weights: PressureWeights
 
 
 @kernel
@@ -230,7 +232,7 @@ def _work_due(now_ns: int, state: ContractState, tape: TapeState, rules: Rules, 
         if market["fields_valid"] == 0:
             refresh_fields(state, panel_rules)
         return CLOSE_BAR
-    close_liquidity_bars(now_ns // rules.liquidity_ns, market, tape)
+    close_liquidity_bars(now_ns // rules.liquidity_ns, market, tape, rules.pressure_weights)
     if now_ns >= market["next_settlement_ns"]:
         settle(state, now_ns)
     slot = now_ns // rules.revalue_ns

@@ -10,7 +10,7 @@ from dhpe.columns import SNAPSHOT
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.order_book import ASK, BID, set_level
 from dhpe.numerics.quotes import flag_quote, keep_quote
-from dhpe.numerics.state import LATE_QUOTE, SPOT_NONE, SPOT_QUOTE, SPOT_TRADE
+from dhpe.numerics.state import BETA_VANNA, GAMMA, LATE_QUOTE, SPOT_NONE, SPOT_QUOTE, SPOT_TRADE
 
 _MEAN_WEIGHT = 0.1  # of a new bar in the running means of spread and touch size: about the last ten bars
 
@@ -24,6 +24,15 @@ class TapeState(NamedTuple):
     returns: NDArray[np.float64]  # (liquidity bars,) ring: log returns of the mid
     flows: NDArray[np.float64]  # (liquidity bars,) ring: signed flow, USD
     volumes: NDArray[np.float64]  # (liquidity bars,) ring: volume, USD
+    pressures: NDArray[np.float64]  # (liquidity bars,) ring: hedge pressure as a bar began, USD per unit log return
+
+
+class PressureWeights(NamedTuple):
+    """How the hedge pressure follows from the fields: the book, and dealer share times the weights of both terms."""
+
+    book: int
+    gamma: float
+    beta_vanna: float
 
 
 @kernel
@@ -128,17 +137,18 @@ def apply_depth(
 
 
 @kernel
-def _push_bar(log_return: float, flow: float, volume: float, market: Any, tape: TapeState) -> None:
+def _push_bar(log_return: float, flow: float, volume: float, pressure: float, market: Any, tape: TapeState) -> None:
     head = market["liquidity_head"]
     tape.returns[head] = log_return
     tape.flows[head] = flow
     tape.volumes[head] = volume
+    tape.pressures[head] = pressure
     market["liquidity_head"] = (head + 1) % tape.returns.shape[0]
     market["liquidity_count"] = min(market["liquidity_count"] + 1, tape.returns.shape[0])
 
 
 @kernel
-def close_liquidity_bars(slot: int, market: Any, tape: TapeState) -> None:
+def close_liquidity_bars(slot: int, market: Any, tape: TapeState, weights: PressureWeights) -> None:
     """Close the open bar when event time has left it; bars without a record count, with zero return and flow."""
     if slot <= market["liquidity_slot"]:
         return
@@ -147,12 +157,13 @@ def close_liquidity_bars(slot: int, market: Any, tape: TapeState) -> None:
             math.log(market["spot"] / market["liquidity_mid"]),
             market["liquidity_flow"],
             market["liquidity_volume"],
+            market["liquidity_pressure"],
             market,
             tape,
         )
         empty = min(slot - market["liquidity_slot"] - 1, tape.returns.shape[0])
         for _ in range(empty):
-            _push_bar(0.0, 0.0, 0.0, market, tape)
+            _push_bar(0.0, 0.0, 0.0, 0.0, market, tape)
     if market["touch_quotes"] > 0:
         spread = market["spread_sum"] / market["touch_quotes"]
         touch = market["touch_sum"] / market["touch_quotes"]
@@ -161,6 +172,10 @@ def close_liquidity_bars(slot: int, market: Any, tape: TapeState) -> None:
         market["touch_mean"] += weight * (touch - market["touch_mean"])
     market["liquidity_slot"] = slot
     market["liquidity_mid"] = market["spot"]
+    # The fields as last evaluated: what the dealers hold as the bar begins, known before anything in it happens.
+    fields = market["fields"]
+    gamma, beta_vanna = fields[GAMMA, weights.book], fields[BETA_VANNA, weights.book]
+    market["liquidity_pressure"] = -(weights.gamma * gamma + weights.beta_vanna * beta_vanna)
     market["liquidity_flow"] = 0.0
     market["liquidity_volume"] = 0.0
     market["spread_sum"] = 0.0
