@@ -57,9 +57,10 @@ schemas: ## write schemas/ anew
 	@$(python) run
 	@$(bin)/dhpe schemas
 
-documents: ## write docs/settings.md anew
+documents: ## write docs/settings.md and docs/gain.md anew
 	@$(python) run
 	@$(bin)/python deploy/documents/settings.py
+	@$(bin)/python deploy/documents/gain.py
 
 sessions: ## write the table of exchange sessions anew from exchange_calendars
 	@$(python) dev

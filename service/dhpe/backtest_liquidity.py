@@ -9,8 +9,9 @@ from trades before it:
 
 Fields are those at the beginning of bar t, dvol is the |vanna|-weighted change of vol at a fixed strike, errors are
 those of Newey and West (1987) with their lag rule. The sample is cut in two in time. A weight stays 1 unless the second
-part, which took no part in choosing, puts it more than two standard errors from 1 on the side of the first; then it is
-the first part's. With hedging inside the bar nothing is left for the next one, and a weight near 0 says so.
+part, which took no part in choosing, puts it more than two standard errors from 1 on the side of the first, and no
+error is larger than 1; then it is the first part's. With hedging inside the bar nothing is left for the next one, and
+a weight near 0 says so.
 """
 
 import html
@@ -31,6 +32,7 @@ from dhpe.underlying import Underlying
 
 TERMS: Final = ("gamma", "vanna", "charm")
 ERRORS_TO_MOVE: Final = 2.0
+ERROR_MAX: Final = 1.0
 PART_BARS_MIN: Final = 60
 REPORT: Final = "liquidity.html"
 _FLAT: Final = 1e-9
@@ -219,6 +221,9 @@ def judge(name: str, first: tuple[float, float], second: tuple[float, float]) ->
     facts = (name, _known(first[0]), _known(first[1]), _known(second[0]), _known(second[1]))
     if not all(math.isfinite(value) for value in (*first, *second)):
         return Weight(*facts, 1.0, "stays 1: not identified in both parts")
+    if max(first[1], second[1]) > ERROR_MAX:
+        # A hedge that hardly varies, such as charm's within a day, takes any trend for its own.
+        return Weight(*facts, 1.0, "stays 1: its standard error is larger than the weight itself")
     away = second[0] - 1.0
     if abs(away) <= ERRORS_TO_MOVE * second[1]:
         return Weight(*facts, 1.0, "stays 1: within two standard errors of it out of sample")

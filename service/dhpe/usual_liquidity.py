@@ -75,10 +75,12 @@ class UsualLiquidity:
         self._bucket = begun_ns % _NS_PER_DAY // _NS_PER_BUCKET
         if kyle_lambda is not None:
             self._lambda.add(self._bucket, kyle_lambda)
-        self._volume.add(self._bucket, volume_usd)
+        # A closed market and a break of the feed look alike; only bars with trades say how much is traded.
+        if volume_usd > 0.0:
+            self._volume.add(self._bucket, volume_usd)
 
     def ratios(self, kyle_lambda: float | None) -> Ratios:
-        """The impact now, and the volume of this half hour so far, over the usual ones of this half hour."""
+        """The impact now, and the mean volume of this half hour's bars so far, over the usual ones."""
         return Ratios(
             self._lambda.ratio(self._bucket, kyle_lambda),
             self._volume.ratio(self._bucket, self._volume.so_far(self._bucket)),

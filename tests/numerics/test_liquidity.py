@@ -135,9 +135,8 @@ def tape(count: int) -> TapeState:
     instruments = np.zeros(2, INSTRUMENT)
     instruments["multiplier"] = 1.0
     known = np.arange(400) < count
-    return TapeState(
-        instruments, np.zeros((2, LEVELS, 2)), np.zeros(2, np.int64), *(column * known for column in (returns, flows, abs(flows), 0.0 * flows))
-    )
+    rings = [column * known for column in (returns, flows, abs(flows), 0.0 * flows)]
+    return TapeState(instruments, np.zeros((2, LEVELS, 2)), np.zeros(2, np.int64), *rings)
 
 
 def test_the_estimate_follows_the_state_of_the_market() -> None:

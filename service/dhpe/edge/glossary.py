@@ -51,7 +51,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "kyle_lambda_source": Meaning(None, "How the price impact was found."),
     "kyle_lambda_r_squared": Meaning("none", "Share of the variance of returns that the regression on flow explains."),
     "kyle_lambda_to_usual": Meaning("none", "Price impact over its mean at this half hour of earlier days."),
-    "volume_to_usual": Meaning("none", "Volume of this half hour so far over its mean in earlier days, by bar."),
+    "volume_to_usual": Meaning("none", "Volume by bar with trades, this half hour so far over earlier days."),
     "impact_intensity": Meaning("price points per USD", "Spot times price impact."),
     "amihud_illiquidity": Meaning("log return per USD of volume", "Mean absolute return over volume, by bar."),
     "spot_vol_beta": Meaning("1.00 vol per unit log return", "Change of vol at a fixed strike, vanna-weighted mean."),
