@@ -7,15 +7,15 @@ import math
 from typing import Final, Literal, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from dhpe.numerics.revalue import ContractState
 from dhpe.numerics.smile import BetaRule
 from dhpe.numerics.state import NS_PER_S
-from dhpe.numerics.stickiness import SAMPLES_MIN, aged_slope, skew_move
+from dhpe.numerics.stickiness import FIT, SAMPLES_MIN, aged_slope, skew_move
 from dhpe.parameters import Parameters
 
 OBSERVATIONS_MAX: Final = 2048
-GAP_INTERVALS_MAX: Final = 6.0
+GAP_INTERVALS_MAX: Final = 30.0
 """Fits farther apart than so many surface intervals are not compared: a night or a break is another market."""
 
 
@@ -36,9 +36,7 @@ class SkewStickiness:
         self._by_skew = np.zeros(OBSERVATIONS_MAX)
         self._moved = np.zeros(OBSERVATIONS_MAX)
         self._observations = 0
-        self._before = np.zeros((0, 2))
-        self._spot = 0.0
-        self._fitted_ns = 0
+        self._before = np.zeros(0, FIT)
         self.now = Stickiness(parameters.skew_stickiness, parameters.skew_stickiness_standard_error, "setting")
 
     def rule(self, now_ns: int) -> BetaRule:
@@ -70,19 +68,28 @@ class SkewStickiness:
             return Stickiness(slope, error, "estimate")
         return told
 
-    def observe(self, expiries: NDArray[np.void], count: int, spot: float, now_ns: int) -> None:
-        """Take the fit just made (rows of state.EXPIRY) and compare it with the one before."""
-        gap_ns = now_ns - self._fitted_ns
-        near = gap_ns <= GAP_INTERVALS_MAX * self._parameters.surface_interval_s * NS_PER_S
-        if near and spot > 0.0 and self._spot > 0.0:
-            move = math.log(spot / self._spot)
-            by_skew, moved, known = skew_move(expiries, count, self._before, move, now_ns)
-            if known > 0:
-                at = self._observations % OBSERVATIONS_MAX
-                self._times_ns[at] = now_ns
-                self._by_skew[at] = by_skew
-                self._moved[at] = moved
-                self._observations += 1
-        self._before = np.column_stack((expiries["atm_vol"][:count], expiries["skew_slope"][:count]))
-        self._spot = spot
-        self._fitted_ns = now_ns
+    def observe(self, state: ContractState, now_ns: int) -> None:
+        """Take the fit just made at ``now_ns`` and compare each expiry with the fit that its quotes are new against."""
+        market = state.market[0]
+        count, spot = int(market["expiries"]), float(market["spot"])
+        if not spot > 0.0:
+            return
+        if len(self._before) < count:
+            grown = np.zeros(len(state.expiries), FIT)
+            grown[: len(self._before)] = self._before
+            self._before = grown
+        by_skew, moved, known = skew_move(
+            state.contracts,
+            int(market["contracts"]),
+            state.expiries[:count],
+            self._before,
+            math.log(spot),
+            now_ns,
+            GAP_INTERVALS_MAX * self._parameters.surface_interval_s * NS_PER_S,
+        )
+        if known > 0:
+            at = self._observations % OBSERVATIONS_MAX
+            self._times_ns[at] = now_ns
+            self._by_skew[at] = by_skew
+            self._moved[at] = moved
+            self._observations += 1

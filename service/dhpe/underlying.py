@@ -184,7 +184,7 @@ class Underlying:
             self.stickiness.rule(now_ns),
             PHI_LAWS.index(self.parameters.surface_phi),
         )
-        self.stickiness.observe(state.expiries, expiries, spot, now_ns)
+        self.stickiness.observe(state, now_ns)
         fill_from_smile(state, self._rules[1])
         weigh_expiries(BOOKS.index(parameters.default_book), state, self._rules[1])
         market["surface_slot"] = now_ns // self._rules[0].surface_ns

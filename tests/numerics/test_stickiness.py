@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 import naive
-from dhpe.columns import empty_batch
+from dhpe.book import Book
+from dhpe.columns import Contract, empty_batch
 from dhpe.engine import Engine
-from dhpe.numerics.state import EXPIRY
-from dhpe.numerics.stickiness import aged_slope, skew_move
+from dhpe.numerics.state import VOL_OWN_QUOTE
+from dhpe.numerics.stickiness import FIT, aged_slope, skew_move
 from dhpe.outputs import Pressure
 from dhpe.parameters import Parameters
 from dhpe.stickiness import OBSERVATIONS_MAX, SkewStickiness
@@ -20,22 +21,39 @@ DAY_NS = 86_400 * SECOND_NS
 STRIKES = tuple(float(strike) for strike in range(88, 113, 2))
 
 
-def surface(vols: tuple[float, ...], slopes: tuple[float, ...], days: tuple[int, ...]) -> np.ndarray:
-    """Rows of expiries with a fit."""
-    expiries = np.zeros(len(vols), EXPIRY)
+def surface(
+    vols: tuple[float, ...], slopes: tuple[float, ...], days: tuple[int, ...], now_ns: int, spot: float
+) -> Book:
+    """A book of expiries with a fit, each with five quotes at the money that are new at ``now_ns``."""
+    book = Book(Parameters())
+    for row, settles in enumerate(days):
+        for strike in (-2.0, -1.0, 0.0, 1.0, 2.0):
+            symbol = f"{row} {strike}"
+            assert book.add(Contract(symbol, 1, spot + strike, 100.0, False, START_NS + settles * DAY_NS)) is None
+    state = book.state
+    state.market["spot"] = spot
+    expiries = state.expiries[: len(days)]
     expiries["atm_vol"], expiries["skew_slope"] = vols, slopes
-    expiries["settles_ns"] = START_NS + np.array(days) * DAY_NS
-    return expiries
+    state.contracts["vol_source"] = VOL_OWN_QUOTE
+    state.contracts["quote"]["ts_ns"] = now_ns - 1
+    return book
 
 
-def walk(estimator: SkewStickiness, stickiness: float, fits: int, noise: float, seed: int, step_s: int = 10) -> int:
+def walk(
+    estimator: SkewStickiness, stickiness: float, fits: int, noise: float, seed: int, step_s: int = 10, renewed: int = 5
+) -> int:
     """Show an estimator ``fits`` fits of a surface that moves by ``stickiness``; returns the time of the last."""
     generator = np.random.default_rng(seed)
     spot, now_ns = 5000.0, START_NS
     vols, slopes = np.array([0.14, 0.16]), np.array([-1.2, -0.5])
+    book = surface(tuple(vols), tuple(slopes), (700, 400), START_NS, spot)
+    state = book.state
     for _ in range(fits):
-        shown = vols + noise * generator.standard_normal(2)
-        estimator.observe(surface(tuple(shown), tuple(slopes), (7, 40)), 2, spot, now_ns)
+        state.market["spot"] = spot
+        state.expiries["atm_vol"][:2] = vols + noise * generator.standard_normal(2)
+        for first in (0, 5):
+            state.contracts["quote"]["ts_ns"][first : first + renewed] = now_ns - 1
+        estimator.observe(state, now_ns)
         move = 3e-4 * generator.standard_normal()
         spot *= math.exp(move)
         vols = vols + stickiness * slopes * move
@@ -58,23 +76,35 @@ def test_the_aged_line_equals_matrices() -> None:
 
 
 def test_a_move_is_the_sum_over_expiries_times_root_tau() -> None:
-    """An expiry without a fit before or now, or that has settled, says nothing."""
-    expiries = surface((0.15, 0.2, math.nan, 0.3), (-1.0, -0.5, -0.5, -1.0), (7, 40, 50, -1))
-    before = np.array([[0.16, -1.2], [math.nan, math.nan], [0.2, -0.5], [0.3, -1.0]])
+    """An expiry without a fit before or now says nothing; those used are the next ones' before."""
+    state = surface((0.15, 0.2, math.nan), (-1.0, -0.5, -0.5), (7, 40, 50), START_NS, 100.0).state
+    before = np.zeros(3, FIT)
+    before[0] = (START_NS - SECOND_NS, 0.16, -1.2, math.log(100.0) - 0.01)
     root = math.sqrt(7 / 365)
-    assert skew_move(expiries, 4, before, 0.01, START_NS) == pytest.approx((-1.1 * 0.01 * root, -0.01 * root, 1))
+    arguments = (state.contracts, 15, state.expiries[:3], before, math.log(100.0), START_NS, 60.0 * SECOND_NS)
+    assert skew_move(*arguments) == pytest.approx((-1.1 * 0.01 * root, -0.01 * root, 1))
+    assert before["fitted_ns"].tolist() == [START_NS, START_NS, 0]
+    assert before["atm_vol"][:2].tolist() == [0.15, 0.2]
+
+
+def test_quotes_that_stand_still_do_not_say_sticky_strike() -> None:
+    """An old quote's vol is held at its strike, R = 1 by our own doing: with three of five new nothing is learnt."""
+    few, nearly_all = SkewStickiness(Parameters()), SkewStickiness(Parameters())
+    walk(few, 1.0, 300, 1e-5, 2, renewed=3)
+    walk(nearly_all, 1.0, 300, 1e-5, 2, renewed=4)
+    assert (few.now.source, nearly_all.now.source) == ("setting", "estimate")
 
 
 @pytest.mark.parametrize("true", [0.6, 1.0, 1.8])
 def test_the_true_stickiness_lies_within_two_errors_nine_times_in_ten(true: float) -> None:
-    """Fifty seeds of 300 fits each, the vol at the money known to a hundredth of a vol point."""
+    """A hundred seeds of 300 fits each, the vol at the money known to a hundredth of a vol point."""
     covered = 0
-    for seed in range(50):
+    for seed in range(100):
         estimator = SkewStickiness(Parameters())
         walk(estimator, true, 300, 1e-4, seed)
         assert estimator.now.source == "estimate"
         covered += abs(estimator.now.value - true) < 2 * estimator.now.standard_error
-    assert covered >= 45
+    assert covered >= 90
 
 
 def test_the_setting_holds_until_the_estimate_is_the_surer() -> None:
@@ -89,9 +119,9 @@ def test_the_setting_holds_until_the_estimate_is_the_surer() -> None:
 
 
 def test_a_night_between_two_fits_is_not_compared() -> None:
-    """Sixty seconds and more apart at fits of every ten seconds."""
+    """More than five minutes apart at fits of every ten seconds."""
     estimator = SkewStickiness(Parameters())
-    walk(estimator, 1.0, 300, 1e-5, 2, step_s=61)
+    walk(estimator, 1.0, 300, 1e-5, 2, step_s=301)
     assert estimator.now.source == "setting"
 
 

@@ -3,6 +3,9 @@
 R = (d atm_vol / d ln S) / (d vol / d k at k = 0); MODEL.md section 1, Bergomi (2009). Between two fits of the surface
 each expiry says d atm_vol = R * skew_slope * d ln S + noise. All expiries of a fit move together, so a fit is one
 observation: the sums over its expiries, each times the root of its tau, since vols and slopes both fall with it.
+
+A vol whose quote is older than the fit before it is held at its strike, which looks like R = 1. So an expiry waits
+until nearly all quotes around its money are new, and is then compared with the fit that they are new against.
 """
 
 import math
@@ -13,30 +16,68 @@ from numpy.typing import NDArray
 
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.parity import years
+from dhpe.numerics.state import VOL_OWN_QUOTE
 
 SAMPLES_MIN: Final = 60.0
+RENEWED_MIN: Final = 0.8
+
+FIT: Final = np.dtype([("fitted_ns", "i8"), ("atm_vol", "f8"), ("skew_slope", "f8"), ("log_spot", "f8")], align=True)
+"""The fit of an expiry that the next ones are held against; fitted_ns 0 where there is none."""
+
+
+@kernel
+def _renewed(contracts: NDArray[np.void], count: int, row: int, width: float, log_spot: float, since_ns: int) -> bool:
+    """Whether nearly all quotes of expiry ``row`` within ``width`` of the money came since ``since_ns``."""
+    quotes = 0
+    renewed = 0
+    for place in range(count):
+        contract = contracts[place]
+        if contract["expiry"] != row or contract["active"] == 0 or contract["vol_source"] != VOL_OWN_QUOTE:
+            continue
+        if abs(contract["log_strike"] - log_spot) <= width:
+            quotes += 1
+            # A quote of the very time of that fit came after it, or the fit would not have been due yet.
+            if contract["quote"]["ts_ns"] >= since_ns:
+                renewed += 1
+    return quotes > 0 and renewed >= RENEWED_MIN * quotes
 
 
 @kernel
 def skew_move(
-    expiries: NDArray[np.void], count: int, before: NDArray[np.float64], log_spot_move: float, ts_ns: int
+    contracts: NDArray[np.void],
+    count: int,
+    expiries: NDArray[np.void],
+    before: NDArray[np.void],
+    log_spot: float,
+    ts_ns: int,
+    gap_ns: float,
 ) -> tuple[float, float, int]:
-    """(sum of skew_slope * d ln S, sum of d atm_vol, expiries) since the fit ``before``, each times root tau.
+    """(sum of skew_slope * d ln S, sum of d atm_vol, expiries) of the expiries with new quotes, each times root tau.
 
-    before: (count or more, 2) of atm_vol and skew_slope as they were, NaN where an expiry had no fit.
+    before: rows of FIT, one for each row of ``expiries``; those used, or older than ``gap_ns``, become the present fit.
+    The slope is the mean of both fits.
     """
     by_skew = 0.0
     moved = 0.0
     known = 0
-    for row in range(min(count, before.shape[0])):
-        expiry = expiries[row]
+    for row in range(expiries.shape[0]):
+        expiry, earlier = expiries[row], before[row]
         tau = years(expiry["settles_ns"], ts_ns)
-        change = expiry["atm_vol"] - before[row, 0]
-        along = 0.5 * (expiry["skew_slope"] + before[row, 1]) * log_spot_move
-        if tau > 0.0 and not (math.isnan(change) or math.isnan(along)):
-            by_skew += math.sqrt(tau) * along
-            moved += math.sqrt(tau) * change
+        if tau <= 0.0 or math.isnan(expiry["atm_vol"]) or math.isnan(expiry["skew_slope"]):
+            earlier["fitted_ns"] = 0
+            continue
+        if earlier["fitted_ns"] > 0 and ts_ns - earlier["fitted_ns"] <= gap_ns:
+            width = expiry["atm_vol"] * math.sqrt(tau)
+            if not _renewed(contracts, count, row, width, log_spot, earlier["fitted_ns"]):
+                continue
+            slope = 0.5 * (expiry["skew_slope"] + earlier["skew_slope"])
+            by_skew += math.sqrt(tau) * slope * (log_spot - earlier["log_spot"])
+            moved += math.sqrt(tau) * (expiry["atm_vol"] - earlier["atm_vol"])
             known += 1
+        earlier["fitted_ns"] = ts_ns
+        earlier["atm_vol"] = expiry["atm_vol"]
+        earlier["skew_slope"] = expiry["skew_slope"]
+        earlier["log_spot"] = log_spot
     return by_skew, moved, known
 
 
