@@ -226,6 +226,27 @@ def backtest_liquidity(
             typer.echo(f"see {scoring.write_report(scores, output)}", err=True)
 
 
+@backtests.command("side")
+def backtest_side(
+    inputs: Annotated[
+        list[str], typer.Argument(metavar="INPUT...", help="Files or folders with trades of known side.")
+    ],
+    output: Annotated[Path | None, typer.Option("--output", help="Folder for the report, made where missing.")] = None,
+    file_format: Format = None,
+    lag_ms: Annotated[float, typer.Option(min=0.0, help="Quotes must be older than this.")] = 0.0,
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Score the trade side rules: accuracy, coverage and Brier of each."""
+    with _one_line():
+        settings = _settings(config)
+        _plan(inputs, file_format)
+        from dhpe import backtest_side_report as report  # noqa: PLC0415
+
+        result = report.main(inputs, settings.parameters(), output=output, file_format=file_format, lag_ms=lag_ms)
+        typer.echo(json.dumps(report.as_json(result)) if as_json else report.table(result))
+
+
 @cli.command()
 def schemas(
     folder: Annotated[Path, typer.Argument(help="Where the contracts lie.")] = Path("schemas"),

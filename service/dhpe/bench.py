@@ -22,7 +22,10 @@ from dhpe.numerics import panel
 from dhpe.numerics.implied_vol import invert
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.revalue import ContractState, PanelRules
+from dhpe.numerics.side_calibration import CLASSES, SITUATIONS, Counts, calibrate
 from dhpe.numerics.state import NS_PER_S
+from dhpe.numerics.trade_columns import TradeColumns, classify, next_prices, previous_prices, situations
+from dhpe.numerics.trade_side import EXACT, RULE_LEE_READY, RULE_NAMES, RULE_STACK
 from dhpe.parameters import Parameters
 from dhpe.simulate import SimulationSettings, simulate
 from dhpe.underlying import rules_of
@@ -147,6 +150,50 @@ def inversion_figure() -> Figure:
     )
 
 
+def side_figures(trades: int = 1_000_000) -> list[Figure]:
+    """Trades labelled in one kernel call, and with each label's probability, against numpy's Lee-Ready."""
+    random = np.random.default_rng(5)
+    bid = random.integers(10, 400, trades).astype(np.float64) * 0.05
+    ask = bid + random.integers(1, 5, trades) * 0.05
+    price = bid + random.integers(0, 3, trades) * 0.5 * (ask - bid)
+    sizes = random.integers(1, 100, (3, trades)).astype(np.float64)
+    previous, following = np.empty(trades), np.empty(trades)
+    previous_prices(price, np.zeros(trades, np.int64), 1, previous)
+    next_prices(price, np.zeros(trades, np.int64), 1, following)
+    absent = np.full(trades, np.nan)
+    columns = TradeColumns(
+        price, sizes[0], bid, sizes[1], ask, sizes[2], absent, absent, absent, absent, previous, following
+    )
+    sides, truth = np.zeros(trades, np.int8), random.choice([-1, 1], trades).astype(np.int8)
+    places, fresh, worth = np.zeros(trades, np.int64), np.zeros(trades, np.int64), np.empty(trades)
+    one_class, starts = np.zeros(trades, np.int8), np.full(len(CLASSES), 0.67)
+    made_by = np.full(trades, RULE_STACK, np.int8)
+    seen = (len(CLASSES), len(RULE_NAMES), SITUATIONS)
+    counts = Counts(np.zeros(len(CLASSES), np.int64), np.zeros(seen, np.int64), np.zeros(seen, np.int64))
+
+    def calibrated() -> None:
+        classify(RULE_STACK, columns, EXACT, sides)
+        situations(columns, fresh, places)
+        calibrate(sides, truth, places, one_class, made_by, starts, counts, worth)
+
+    def plain() -> None:
+        middle = 0.5 * (bid + ask)
+        np.where(price > middle, 1, np.where(price < middle, -1, np.sign(price - previous)))
+
+    lee_ready_s = median_s(lambda: classify(RULE_LEE_READY, columns, EXACT, sides), trades)
+    stack_s = median_s(lambda: classify(RULE_STACK, columns, EXACT, sides), trades)
+    calibrated_s = median_s(calibrated, trades)
+    numpy_s = median_s(plain, trades)
+    return [
+        Figure(name, 1 / taken_s, "trades/s", "numpy's Lee-Ready", 1 / numpy_s, numpy_s / taken_s)
+        for name, taken_s in (
+            ("trade side, Lee-Ready", lee_ready_s),
+            ("trade side, stack", stack_s),
+            ("trade side, stack with calibration", calibrated_s),
+        )
+    ]
+
+
 def stream_figures(parameters: Parameters, seconds: int = 60) -> list[Figure]:
     """JSON to columns and columns to states, against msgspec's bare decode of the same messages."""
     batches = list(islice(simulate(SimulationSettings(), _START_NS), 10 * seconds))
@@ -187,4 +234,4 @@ def table(figures: Sequence[Figure]) -> str:
 
 def measure(parameters: Parameters) -> list[Figure]:
     """All figures of this machine."""
-    return [*panel_figures(parameters), inversion_figure(), *stream_figures(parameters)]
+    return [*panel_figures(parameters), inversion_figure(), *side_figures(), *stream_figures(parameters)]

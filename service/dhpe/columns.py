@@ -40,6 +40,7 @@ EVENT: Final = np.dtype(
         ("offset", "i8"),  # position in the topic, or of the record in a file replay
         ("ts_event_ns", "i8"),
         ("sequence", "i8"),  # -1 where the record has none
+        ("cancels", "i8"),  # sequence of the option trade that this one takes back, -1 none
         ("kind", "i1"),
         ("side", "i1"),  # the aggressor: BUY, SELL, 0 unknown
         ("flags", "u2"),
@@ -137,7 +138,7 @@ class Batch(NamedTuple):
 
 
 _ABSENT = np.zeros((), EVENT)
-for _field in ("sequence", "file", "name", "source", "reference"):
+for _field in ("sequence", "cancels", "file", "name", "source", "reference"):
     _ABSENT[_field] = -1
 for _field in (name for name in EVENT.names or () if EVENT[name] == np.float64):
     _ABSENT[_field] = np.nan

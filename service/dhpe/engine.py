@@ -24,7 +24,7 @@ from dhpe.columns import (
 )
 from dhpe.duplicates import SequenceMemory
 from dhpe.fingerprint import engine_version
-from dhpe.numerics.state import FLAGS
+from dhpe.numerics.state import FLAGS, NS_PER_S
 from dhpe.numerics.ticks import CLOSE_BAR
 from dhpe.numerics.trade_side import RULE_NAMES
 from dhpe.outputs import Offsets, Output, TradeLabel
@@ -160,6 +160,7 @@ class Engine:
                     side=_SIDES[int(label["side"])],
                     rule=RULE_NAMES[label["rule"]],
                     probability=float(label["probability"]),
+                    quote_age_s=None if label["quote_age_ns"] < 0 else float(label["quote_age_ns"]) / NS_PER_S,
                     lee_ready_side=_SIDES[int(label["lee_ready"])],
                     offset=int(event["offset"]),
                 )

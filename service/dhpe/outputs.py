@@ -141,7 +141,11 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class TradeLabel(msgspec.Struct, frozen=True, kw_only=True):
-    """The side given to one trade: a line of ``trades.jsonl``. ``symbol`` is None for the underlying's trades."""
+    """The side given to one trade: a line of ``trades.jsonl``. ``symbol`` is None for the underlying's trades.
+
+    An option trade with the rule reverse_tick has no side yet: it moves the books when the next price has told.
+    ``quote_age_s`` is that of the quote in force strictly before the trade, None where there was none.
+    """
 
     underlying: str
     ts_event_ns: int
@@ -153,6 +157,7 @@ class TradeLabel(msgspec.Struct, frozen=True, kw_only=True):
     probability: float
     lee_ready_side: Literal["buy", "sell"] | None
     offset: int
+    quote_age_s: float | None
 
 
 Output = Pressure | Alert

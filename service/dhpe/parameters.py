@@ -76,9 +76,12 @@ class Parameters:
     gain_breach_time_min_s: float = 3600.0
 
     # trade side: published out-of-sample accuracies until calibrated (MODEL.md section 8)
+    stack_probability: float = 0.67
+    index_lee_ready_probability: float = 0.52
     lee_ready_probability: float = 0.62
     tick_probability: float = 0.59
     multi_leg_probability: float = 0.5
+    quote_stale_s: float = 60.0
 
     # regime machine
     regime_window_bars: int = 20

@@ -164,10 +164,23 @@ class ModelSettings(BaseSettings):
         _MODEL.gain_breach_time_min_s, description="time with a known gain before the risk rule speaks"
     )
 
-    lee_ready_probability: Probability = Field(_MODEL.lee_ready_probability, description="that the quote rule is right")
+    stack_probability: Probability = Field(
+        _MODEL.stack_probability, description="that the stack of rules is right on an option trade; this and the next "
+        "four hold until trades of known side have told better"
+    )  # fmt: skip
+    index_lee_ready_probability: Probability = Field(
+        _MODEL.index_lee_ready_probability,
+        description="that a quote is right about a trade in a European option, which index options are",
+    )
+    lee_ready_probability: Probability = Field(
+        _MODEL.lee_ready_probability, description="that the quote rule is right on the underlying, or without sizes"
+    )
     tick_probability: Probability = Field(_MODEL.tick_probability, description="that the tick rule is right")
     multi_leg_probability: Probability = Field(
         _MODEL.multi_leg_probability, description="that the side of one leg of a package is right"
+    )
+    quote_stale_s: Positive = Field(
+        _MODEL.quote_stale_s, description="age from which a quote says less and less about the side of a trade"
     )
 
     regime_window_bars: int = Field(

@@ -10,16 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhpe.book import Book
-from dhpe.columns import Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference
+from dhpe.columns import OPTION_TRADE, Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference
 from dhpe.landscape import Landscape, landscape
 from dhpe.liquidity import KyleLambda, amihud_illiquidity, estimate
 from dhpe.numerics import panel
+from dhpe.numerics.option_trades import TRADE_SLOTS
 from dhpe.numerics.order_book import LEVELS
 from dhpe.numerics.parity import fit_forwards
 from dhpe.numerics.revalue import PanelRules, fill_from_smile, revalue_dirty, weigh_expiries
+from dhpe.numerics.side_labels import SideRules
 from dhpe.numerics.smile import fit_smiles
 from dhpe.numerics.ssvi import PHI_LAWS
-from dhpe.numerics.state import BOOKS, INSTRUMENT, LABEL, NS_PER_S
+from dhpe.numerics.state import BOOKS, INSTRUMENT, LABEL, NS_PER_S, TRADE_MEMORY
 from dhpe.numerics.ticks import CLOSE_BAR, DONE, INDEX_SPOT, PUBLISH, REFIT, VIX, VVIX, Rules, advance, refresh_fields
 from dhpe.numerics.underlying_ticks import PressureWeights, TapeState
 from dhpe.parameters import Parameters
@@ -27,6 +29,7 @@ from dhpe.stickiness import SkewStickiness
 
 INSTRUMENTS_MAX: Final = 8
 _NS_PER_MS: Final = 1_000_000
+_NO_TRADE: Final = np.array((-1, -1, 0, 0, 0.0, 0.0, 0.0, 0), TRADE_MEMORY)
 _INDEX_CODES: Final = {"VIX": VIX, "VVIX": VVIX}
 
 
@@ -40,9 +43,14 @@ def rules_of(parameters: Parameters) -> tuple[Rules, PanelRules]:
             bar_ns=int(parameters.bar_s * NS_PER_S),
             liquidity_ns=int(parameters.liquidity_bar_s * NS_PER_S),
             spot_max_age_ns=int(parameters.spot_max_age_s * NS_PER_S),
-            quote_probability=parameters.lee_ready_probability,
-            tick_probability=parameters.tick_probability,
-            multi_leg_probability=parameters.multi_leg_probability,
+            sides=SideRules(
+                stack=parameters.stack_probability,
+                index_lee_ready=parameters.index_lee_ready_probability,
+                lee_ready=parameters.lee_ready_probability,
+                tick=parameters.tick_probability,
+                multi_leg=parameters.multi_leg_probability,
+                quote_stale_ns=int(parameters.quote_stale_s * NS_PER_S),
+            ),
             pressure_weights=PressureWeights(
                 BOOKS.index(parameters.default_book),
                 parameters.dealer_share * parameters.gamma_weight,
@@ -74,6 +82,7 @@ def new_tape(parameters: Parameters) -> TapeState:
         flows=np.zeros(bars),
         volumes=np.zeros(bars),
         pressures=np.zeros(bars),
+        trades=np.zeros(0, TRADE_MEMORY),
     )
 
 
@@ -148,6 +157,9 @@ class Underlying:
         publication (``PUBLISH``, after it). ``labels`` (rows of ``state.LABEL``) receives the side of each trade.
         """
         self.market["labels"] = 0
+        if len(self.tape.trades) == 0 and ((events["kind"] == OPTION_TRADE) & (events["sequence"] >= 0)).any():
+            # Only trades with a sequence can be cancelled; most feeds have none, and need no memory.
+            self.tape = self.tape._replace(trades=np.full(TRADE_SLOTS, _NO_TRADE))
         place, due = 0, DONE
         while True:
             place, due = advance(events, rows, place, levels, labels, self.book.state, self.tape, self._rules)
@@ -182,7 +194,7 @@ class Underlying:
             spot,
             now_ns,
             self.stickiness.rule(now_ns),
-            PHI_LAWS.index(self.parameters.surface_phi),
+            PHI_LAWS.index(parameters.surface_phi),
         )
         self.stickiness.observe(state, now_ns)
         fill_from_smile(state, self._rules[1])

@@ -1,57 +1,14 @@
 """The three dealer books: signs, open interest, re-anchoring, settlement (MODEL.md section 3)."""
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dhpe.columns import Batch, empty_batch
-from dhpe.edge.decode import decode
-from dhpe.engine import Engine, StepResult
+from book_records import SETTLES_NS, contract, open_interest, positions, step, trade
+from dhpe.engine import Engine
 from dhpe.numerics.state import NS_PER_S
 from dhpe.parameters import Parameters
-
-START_NS = 1_790_000_000 * NS_PER_S
-SETTLES_NS = START_NS + 7 * 86_400 * NS_PER_S
-
-
-def batch(*records: dict[str, object]) -> Batch:
-    """Records through the wire's own door, one message each."""
-    messages = [
-        (place, None, msgspec.json.encode({"underlying": "XYZ", "ts_event_ns": START_NS} | record), None, None)
-        for place, record in enumerate(records)
-    ]
-    decoded = decode(messages, "ticks")
-    assert decoded.rejects == []
-    return decoded.batch
-
-
-def contract(symbol: str = "C100", right: str = "C", strike: float = 100.0) -> dict[str, object]:
-    """A weekly option."""
-    return {"kind": "contract", "symbol": symbol, "right": right, "strike": strike, "multiplier": 100,
-            "exercise": "european", "settles_ns": SETTLES_NS}  # fmt: skip
-
-
-def open_interest(contracts: float, symbol: str = "C100", date: str = "2026-09-21") -> dict[str, object]:
-    """A print of open interest."""
-    return {"kind": "open_interest", "symbol": symbol, "trading_date": date, "open_interest": contracts}
-
-
-def trade(size: float, side: str, symbol: str = "C100", **more: object) -> dict[str, object]:
-    """An option trade whose aggressor is known."""
-    return {"kind": "option_trade", "symbol": symbol, "price": 1.0, "size": size, "side": side} | more
-
-
-def step(engine: Engine, *records: dict[str, object]) -> StepResult:
-    """One step of ticks."""
-    return engine.step(empty_batch(), batch(*records))
-
-
-def positions(engine: Engine, symbol: str = "C100") -> list[float]:
-    """Dealers' contracts in the naive, flow and weighted book."""
-    book = engine.underlyings["XYZ"].book
-    return book.state.contracts["position"][book.row(symbol)].tolist()
 
 
 def test_naive_dealers_are_long_calls_and_short_puts() -> None:
@@ -71,7 +28,7 @@ def test_a_customer_who_buys_makes_the_dealer_shorter() -> None:
 
 def test_the_weighted_book_moves_by_what_the_label_is_worth() -> None:
     """A trade labelled by the quote rule with p moves the weighted book by (2p - 1) of its size."""
-    parameters = Parameters(lee_ready_probability=0.62)
+    parameters = Parameters(index_lee_ready_probability=0.62)
     engine = Engine(parameters)
     quote = {"bid": 0.8, "bid_size": 5, "ask": 1.0, "ask_size": 5}
     unknown = trade(50, "buy", **quote)

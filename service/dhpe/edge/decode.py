@@ -322,6 +322,8 @@ def _fill_hot(
         events["side"][rows] = np.fromiter(sides, np.int8, size)
     if layout.kind == columns.OPTION_TRADE:
         flags = np.fromiter(map(attrgetter("multi_leg"), group), np.uint16, size) * np.uint16(columns.MULTI_LEG)
+        cancels = map(attrgetter("cancels"), group)
+        events["cancels"][rows] = np.fromiter((-1 if number is None else number for number in cancels), np.int64, size)
         carries = ~(np.isnan(events["bid"][rows]) & np.isnan(events["ask"][rows]))
         events["flags"][rows] = flags | carries * np.uint16(columns.CARRIES_QUOTE)
 

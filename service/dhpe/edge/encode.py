@@ -115,6 +115,7 @@ def _marks(batch: Batch, rows: Any, kind: int) -> dict[str, list[Any]]:
         marks["side"] = [_SIDES[side] for side in events["side"][rows].tolist()]
     if kind == columns.OPTION_TRADE:
         marks["multi_leg"] = ((flags & columns.MULTI_LEG) != 0).tolist()
+        marks["cancels"] = [None if number < 0 else number for number in events["cancels"][rows].tolist()]
     if kind == columns.DEPTH:
         marks["snapshot"] = ((flags & columns.SNAPSHOT) != 0).tolist()
         starts = events["levels_start"][rows].tolist()

@@ -148,4 +148,5 @@ TRADE_LABEL: Final = TradeLabel(
     probability=1.0,
     lee_ready_side="buy",
     offset=1_204_551,
+    quote_age_s=0.25,
 )

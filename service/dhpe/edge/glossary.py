@@ -109,4 +109,5 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "probability": Meaning("none", "Calibrated probability that the side is right."),
     "lee_ready_side": Meaning(None, "What plain Lee-Ready says; the reference."),
     "offset": Meaning("offset", "Position of the trade in its topic or file."),
+    "quote_age_s": Meaning("s", "Age of the quote in force strictly before the trade; 0 where the trade carries it."),
 }

@@ -82,6 +82,15 @@ SettlementTime = Annotated[int, _time("The settlement instant of the series itse
 SequenceNumber = Annotated[
     int, Meta(ge=0, le=INT64_MAX, description="Per source, rising; a repeated (source, sequence) is dropped.")
 ]
+CancelledSequence = Annotated[
+    int,
+    Meta(
+        ge=0,
+        le=INT64_MAX,
+        description="`sequence` of an earlier trade of this symbol, which did not stand.",
+        extra_json_schema={"x-unit": "none"},
+    ),
+]
 ExchangeDate = Annotated[
     str, Meta(min_length=10, max_length=10, description="YYYY-MM-DD, at the exchange.", examples=["2026-09-18"])
 ]
@@ -208,6 +217,7 @@ class OptionTrade(_Numbered, frozen=True, gc=False, omit_defaults=True, tag="opt
     venue_ask: Ask | None = None
     venue_ask_size: QuoteSize | None = None
     multi_leg: Annotated[bool, Meta(description="One leg of a package.")] = False
+    cancels: CancelledSequence | None = None
 
 
 class Trade(_Numbered, frozen=True, gc=False, omit_defaults=True, tag="trade"):

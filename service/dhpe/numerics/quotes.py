@@ -1,9 +1,12 @@
 """Best quotes: what is remembered of them, and which are odd."""
 
-from typing import Any
+from typing import Any, Final
 
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.state import CROSSED_QUOTE, LOCKED_QUOTE, NO_ASK, ZERO_BID
+
+LATE_WEIGHT: Final = 1.0 / 256.0
+"""Of a new quote in the share of late ones."""
 
 
 @kernel
@@ -32,6 +35,12 @@ def keep_quote(ts_event_ns: int, best: tuple[float, float, float, float], row: A
         _copy_quote(quote["ts_ns"], (quote["bid"], quote["bid_size"], quote["ask"], quote["ask_size"]), earlier)
     _copy_quote(ts_event_ns, best, quote)
     return True
+
+
+@kernel
+def late_share(share: float, late: bool) -> float:
+    """The share of late quotes after one more; the last few hundred count."""
+    return share + LATE_WEIGHT * ((1.0 if late else 0.0) - share)
 
 
 @kernel

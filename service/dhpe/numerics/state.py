@@ -8,6 +8,9 @@ from typing import Final
 
 import numpy as np
 
+from dhpe.numerics.side_calibration import CLASSES, SITUATIONS
+from dhpe.numerics.trade_side import LABEL_RULES
+
 NS_PER_S: Final = 1_000_000_000
 NS_PER_YEAR: Final = 365 * 86_400 * NS_PER_S
 """ACT/365F, the one clock for implied vol and greeks (MODEL.md section 9)."""
@@ -66,6 +69,12 @@ CONTRACT: Final = np.dtype(
         ("quote", QUOTE),
         ("earlier_quote", QUOTE),  # the last quote with an earlier time than ``quote``
         ("tick", TICK),
+        # Trades that wait for the next different price in the contract. All of them have the price of the last one.
+        ("waiting_size", "f8"),
+        ("waiting_weight", "f8"),  # contracts by which the weighted book will move
+        ("waiting_buys", "i4"),  # of them with known side, for the calibration
+        ("waiting_sells", "i4"),
+        ("waiting_slot", "i4"),  # 1 + slot in the memory of trades of the last one that can be cancelled, 0 none
     ],
     align=True,
 )
@@ -130,6 +139,10 @@ FLAGS: Final = (
     "unclassified_trade",
     "position_clipped",
     "open_interest_revised",
+    "trade_without_quote",
+    "far_trade",
+    "trade_cancelled",
+    "cancel_of_unknown_trade",
 )
 (
     CROSSED_QUOTE,
@@ -142,6 +155,10 @@ FLAGS: Final = (
     UNCLASSIFIED_TRADE,
     POSITION_CLIPPED,
     OPEN_INTEREST_REVISED,
+    TRADE_WITHOUT_QUOTE,
+    FAR_TRADE,
+    TRADE_CANCELLED,
+    CANCEL_OF_UNKNOWN_TRADE,
 ) = range(len(FLAGS))
 
 MARKET: Final = np.dtype(
@@ -210,12 +227,41 @@ MARKET: Final = np.dtype(
         ("touch_from_quotes", "i1"),  # 1 once a best quote came; until then the depth serves
         ("flags", "i8", (len(FLAGS),)),
         ("clipped_contracts", "f8"),
+        # labels against known sides, as numerics.side_calibration counts them
+        ("side_known", "i8", (len(CLASSES),)),
+        ("side_right", "i8", (len(CLASSES), LABEL_RULES, SITUATIONS)),
+        ("side_labelled", "i8", (len(CLASSES), LABEL_RULES, SITUATIONS)),
+        ("option_late_share", "f8"),  # of quotes that came after a newer one, the last few hundred counting
+        ("underlying_late_share", "f8"),
         ("labels", "i8"),
     ],
     align=True,
 )
 
+TRADE_MEMORY: Final = np.dtype(
+    [
+        ("sequence", "i8"),
+        ("row", "i4"),
+        ("waiting", "i1"),  # 1: not yet in the books
+        ("earlier", "i4"),  # 1 + slot of the trade that waits beside this one, 0 none
+        ("size", "f8"),
+        ("flow", "f8"),  # contracts by which the trade moved each book; while it waits, by which it will
+        ("weighted", "f8"),
+        ("known", "i1"),  # the aggressor, where the feed knew him
+    ],
+    align=True,
+)
+"""What a trade did, for the case that it is cancelled."""
+
 LABEL: Final = np.dtype(
-    [("event", "i4"), ("side", "i1"), ("rule", "i1"), ("lee_ready", "i1"), ("probability", "f8")], align=True
+    [
+        ("event", "i4"),
+        ("side", "i1"),
+        ("rule", "i1"),
+        ("lee_ready", "i1"),
+        ("probability", "f8"),
+        ("quote_age_ns", "i8"),  # -1 where no quote stood before the trade
+    ],
+    align=True,
 )
 """The side of one trade; ``event`` is its row in the batch that was handed in."""

@@ -10,21 +10,14 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.columns import DEPTH, INDEX_VALUE, MULTI_LEG, OPTION_QUOTE, OPTION_TRADE, QUOTE, TRADE
+from dhpe.columns import DEPTH, INDEX_VALUE, OPTION_QUOTE, OPTION_TRADE, QUOTE, TRADE
 from dhpe.numerics import panel
 from dhpe.numerics.jit import kernel
-from dhpe.numerics.quotes import flag_quote, keep_quote
-from dhpe.numerics.revalue import ContractState, PanelRules, mark_dirty, revalue, revalue_dirty
-from dhpe.numerics.state import (
-    FLOW,
-    LATE_QUOTE,
-    QUOTE_WITHOUT_SPOT,
-    SPOT_INDEX,
-    TIME_BACKWARDS,
-    UNCLASSIFIED_TRADE,
-    WEIGHTED,
-)
-from dhpe.numerics.trade_side import RULE_AGGRESSOR, RULE_QUOTE, lee_ready_side, quote_before, remember_tick
+from dhpe.numerics.option_trades import apply_option_trade
+from dhpe.numerics.quotes import flag_quote, keep_quote, late_share
+from dhpe.numerics.revalue import ContractState, PanelRules, mark_dirty, revalue_dirty
+from dhpe.numerics.side_labels import SideRules, label_underlying_trade
+from dhpe.numerics.state import LATE_QUOTE, QUOTE_WITHOUT_SPOT, SPOT_INDEX, TIME_BACKWARDS
 from dhpe.numerics.underlying_ticks import (
     PressureWeights,
     TapeState,
@@ -47,7 +40,7 @@ INDEX_SPOT: Final = 2
 
 
 class Rules(NamedTuple):
-    """Event-time grids in nanoseconds, and the probabilities of the labels. See ``parameters.Parameters``."""
+    """Event-time grids in nanoseconds, and what labels are worth. See ``parameters.Parameters``."""
 
     pressure_ns: int
     revalue_ns: int
@@ -55,9 +48,7 @@ class Rules(NamedTuple):
     bar_ns: int
     liquidity_ns: int
     spot_max_age_ns: int
-    quote_probability: float
-    tick_probability: float
-    multi_leg_probability: float
+    sides: SideRules
     pressure_weights: PressureWeights
 
 
@@ -66,6 +57,8 @@ def _apply_option_quote(event: Any, row: int, state: ContractState, panel_rules:
     market = state.market[0]
     contract = state.contracts[row]
     flag_quote(event["bid"], event["ask"], market)
+    late = event["ts_event_ns"] < contract["quote"]["ts_ns"]
+    market["option_late_share"] = late_share(market["option_late_share"], late)
     if not keep_quote(
         event["ts_event_ns"], (event["bid"], event["bid_size"], event["ask"], event["ask_size"]), contract
     ):
@@ -77,67 +70,6 @@ def _apply_option_quote(event: Any, row: int, state: ContractState, panel_rules:
     if market["dirty_rows"] >= state.dirty.shape[0]:
         revalue_dirty(state, panel_rules)
     mark_dirty(row, state)
-
-
-@kernel
-def _label_trade(
-    event: Any, row: int, bid: float, ask: float, tick: Any, rules: Rules, market: Any, labels: NDArray[np.void]
-) -> tuple[int, float]:
-    """Side and probability of one trade; writes its label and moves the tick rule's memory."""
-    lee_ready, rule = lee_ready_side(event["price"], bid, ask, tick)
-    remember_tick(event["price"], tick)
-    side = lee_ready
-    probability = rules.quote_probability if rule == RULE_QUOTE else rules.tick_probability
-    if event["flags"] & MULTI_LEG:
-        probability = rules.multi_leg_probability
-    if event["side"] != 0:
-        side, rule, probability = int(event["side"]), RULE_AGGRESSOR, 1.0
-    if side == 0:
-        probability = 0.5
-        market["flags"][UNCLASSIFIED_TRADE] += 1
-    label = labels[market["labels"]]
-    label["event"] = row
-    label["side"] = side
-    label["rule"] = rule
-    label["lee_ready"] = lee_ready
-    label["probability"] = probability
-    market["labels"] += 1
-    return side, probability
-
-
-@kernel
-def _move_book(row: int, book: int, quantity: float, state: ContractState) -> None:
-    panel.move_position(row, book, quantity, state.market[0], state.contracts, state.expiries, state.panel)
-
-
-@kernel
-def _apply_option_trade(
-    events: NDArray[np.void],
-    place: int,
-    row: int,
-    state: ContractState,
-    rules: tuple[Rules, PanelRules],
-    labels: NDArray[np.void],
-) -> None:
-    event = events[place]
-    grid, panel_rules = rules
-    market = state.market[0]
-    contract = state.contracts[row]
-    if contract["dirty"] == 1 and market["spot"] > 0.0:
-        revalue(row, state, panel_rules)
-    bid, ask = event["bid"], event["ask"]
-    if not ask > 0.0:
-        bid, ask = quote_before(event["ts_event_ns"], contract["quote"], contract["earlier_quote"])
-    side, probability = _label_trade(event, place, bid, ask, contract["tick"], grid, market, labels)
-    if side == 0:
-        return
-    _move_book(row, FLOW, -side * event["size"], state)
-    _move_book(row, WEIGHTED, -(2.0 * probability - 1.0) * side * event["size"], state)
-    if state.panel.priced[row] == 0:
-        panel.put_on(
-            row, market, state.contracts, state.expiries, state.panel, panel_rules.half_width, panel_rules.tau_floor_ns
-        )
-    market["fields_valid"] = 0
 
 
 @kernel
@@ -210,13 +142,12 @@ def _apply(
     if event["kind"] == OPTION_QUOTE:
         _apply_option_quote(event, row, state, panel_rules)
     elif event["kind"] == OPTION_TRADE:
-        _apply_option_trade(events, place, row, state, rules, labels)
+        apply_option_trade(event, place, row, state, tape.trades, (grid.sides, panel_rules), labels)
     elif event["kind"] == QUOTE:
         apply_underlying_quote(event, row, market, tape, grid.spot_max_age_ns)
     elif event["kind"] == TRADE:
         instrument = tape.instruments[row]
-        bid, ask = quote_before(event["ts_event_ns"], instrument["quote"], instrument["earlier_quote"])
-        side, _ = _label_trade(event, place, bid, ask, instrument["tick"], grid, market, labels)
+        side = label_underlying_trade(event, place, instrument, grid.sides, market, labels)
         apply_underlying_trade(event, side, instrument, market, grid.spot_max_age_ns)
     elif event["kind"] == DEPTH:
         apply_depth(event, row, market, tape, levels, grid.spot_max_age_ns)

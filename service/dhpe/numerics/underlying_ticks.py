@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dhpe.columns import SNAPSHOT
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.order_book import ASK, BID, set_level
-from dhpe.numerics.quotes import flag_quote, keep_quote
+from dhpe.numerics.quotes import flag_quote, keep_quote, late_share
 from dhpe.numerics.state import BETA_VANNA, GAMMA, LATE_QUOTE, SPOT_NONE, SPOT_QUOTE, SPOT_TRADE
 
 _MEAN_WEIGHT = 0.1  # of a new bar in the running means of spread and touch size: about the last ten bars
@@ -25,6 +25,7 @@ class TapeState(NamedTuple):
     flows: NDArray[np.float64]  # (liquidity bars,) ring: signed flow, USD
     volumes: NDArray[np.float64]  # (liquidity bars,) ring: volume, USD
     pressures: NDArray[np.float64]  # (liquidity bars,) ring: hedge pressure as a bar began, USD per unit log return
+    trades: NDArray[np.void]  # (0 or state's TRADE_SLOTS,) of state.TRADE_MEMORY, by sequence
 
 
 class PressureWeights(NamedTuple):
@@ -80,6 +81,7 @@ def _take_quote(
     bid, bid_size, ask, ask_size = best
     flag_quote(bid, ask, market)
     late = ts_event_ns < instrument["quote"]["ts_ns"]
+    market["underlying_late_share"] = late_share(market["underlying_late_share"], late)
     if instrument["hedge"] == 0 and not late:
         _breathe(bid, bid_size, instrument, market)
         if 0.0 < bid <= ask:

@@ -17,14 +17,14 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from dhpe.columns import Batch, Reject
-from dhpe.edge.formats import binance, cboe, jsonl, lean
+from dhpe.edge.formats import binance, cboe, deribit, jsonl, lean
 from dhpe.edge.formats.cboe import NOTHING_TOLD, ChainFacts
 from dhpe.edge.formats.files import GZIP_MAGIC, InputError, opened, unreadable
 from dhpe.edge.formats.merge import merged
 
 __all__ = ["FORMATS", "STANDARD_INPUT", "ChainFacts", "InputError", "Plan", "expected_records", "plan", "read"]
 
-FORMATS: Final = ("jsonl", "lean", "cboe", "binance")
+FORMATS: Final = ("jsonl", "lean", "cboe", "binance", "deribit")
 STANDARD_INPUT: Final = jsonl.STANDARD_INPUT
 
 _KNOWN: Final = f"known are {', '.join(FORMATS)}"
@@ -113,6 +113,8 @@ def _sources(chosen: Plan) -> Iterator[Iterable[Batch | Reject]]:
             yield cboe.read(paths, chosen.told)
         elif found == "binance":
             yield binance.read(paths[0])
+        elif found == "deribit":
+            yield deribit.read(paths[0])
         else:
             yield jsonl.read(files[0])
 
@@ -154,6 +156,8 @@ def _detect(path: Path) -> str:
         return "binance"
     if first.startswith(",".join(cboe.HEADER).encode()):
         return "cboe"
+    if first.replace(b'"', b"").startswith(",".join(deribit.HEADER).encode()):
+        return "deribit"
     what = "is empty" if not head else "its content is of no known format"
     raise InputError(f"{path}: {what}; {_KNOWN}, and --format names one")
 

@@ -1,0 +1,163 @@
+"""The trade side rules over columns of many trades: one kernel call each, for scores and for feeds in bulk."""
+
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from dhpe.numerics.jit import kernel
+from dhpe.numerics.side_calibration import situation, spread_position
+from dhpe.numerics.trade_side import (
+    EXACT,
+    RULE_CLNV,
+    RULE_DEPTH,
+    RULE_EMO,
+    RULE_LEE_READY,
+    RULE_QUOTE,
+    RULE_REVERSE_CLNV,
+    RULE_REVERSE_EMO,
+    RULE_REVERSE_LEE_READY,
+    RULE_REVERSE_TICK,
+    RULE_STACK,
+    RULE_TICK,
+    RULE_TRADE_SIZE,
+    Tolerance,
+    at_one_quote,
+    compared,
+    depth_side,
+    near_one_quote,
+    quote_side,
+    stack_side,
+    trade_size_side,
+)
+
+Floats = NDArray[np.float64]
+
+
+class TradeColumns(NamedTuple):
+    """Trades (n,) with the best quote and the venue's quote in force before each; NaN where absent.
+
+    ``previous_price`` and ``next_price`` are the closest different prices of the same instrument before and after.
+    """
+
+    price: Floats
+    size: Floats
+    bid: Floats
+    bid_size: Floats
+    ask: Floats
+    ask_size: Floats
+    venue_bid: Floats
+    venue_bid_size: Floats
+    venue_ask: Floats
+    venue_ask_size: Floats
+    previous_price: Floats
+    next_price: Floats
+
+
+@kernel
+def previous_prices(price: Floats, instrument: NDArray[np.int64], instruments: int, previous: Floats) -> None:
+    """Write into ``previous`` (n,) the closest different price before each trade of its instrument, else NaN.
+
+    ``instrument`` (n,) are codes below ``instruments``.
+    """
+    last = np.full(instruments, np.nan)
+    different = np.full(instruments, np.nan)
+    for place in range(price.shape[0]):
+        code = instrument[place]
+        if price[place] != last[code]:
+            different[code] = last[code]
+            last[code] = price[place]
+        previous[place] = different[code]
+
+
+@kernel
+def next_prices(price: Floats, instrument: NDArray[np.int64], instruments: int, following: Floats) -> None:
+    """As ``previous_prices``, after each trade: hindsight, which the reverse tick rule needs."""
+    last = np.full(instruments, np.nan)
+    different = np.full(instruments, np.nan)
+    for place in range(price.shape[0] - 1, -1, -1):
+        code = instrument[place]
+        if price[place] != last[code]:
+            different[code] = last[code]
+            last[code] = price[place]
+        following[place] = different[code]
+
+
+@kernel
+def _tick_or_reverse(place: int, reverse: bool, trades: TradeColumns) -> int:
+    if reverse:
+        return compared(trades.price[place], trades.next_price[place])
+    return compared(trades.price[place], trades.previous_price[place])
+
+
+@kernel
+def _side(rule: int, place: int, trades: TradeColumns, tolerance: Tolerance) -> int:
+    price, bid, ask = trades.price[place], trades.bid[place], trades.ask[place]
+    if rule == RULE_QUOTE:
+        return quote_side(price, bid, ask)
+    if rule in (RULE_TICK, RULE_REVERSE_TICK):
+        return _tick_or_reverse(place, rule == RULE_REVERSE_TICK, trades)
+    if rule in (RULE_LEE_READY, RULE_REVERSE_LEE_READY):
+        side = quote_side(price, bid, ask)
+        return side if side != 0 else _tick_or_reverse(place, rule == RULE_REVERSE_LEE_READY, trades)
+    if rule in (RULE_EMO, RULE_REVERSE_EMO):
+        if at_one_quote(price, bid, ask, tolerance):
+            return quote_side(price, bid, ask)
+        return _tick_or_reverse(place, rule == RULE_REVERSE_EMO, trades)
+    if rule in (RULE_CLNV, RULE_REVERSE_CLNV):
+        if near_one_quote(price, bid, ask):
+            return quote_side(price, bid, ask)
+        return _tick_or_reverse(place, rule == RULE_REVERSE_CLNV, trades)
+    if rule == RULE_TRADE_SIZE:
+        return trade_size_side(trades.size[place], trades.bid_size[place], trades.ask_size[place], tolerance)
+    best = (bid, trades.bid_size[place], ask, trades.ask_size[place])
+    if rule == RULE_DEPTH:
+        return depth_side(price, best, tolerance)
+    if rule == RULE_STACK:
+        venue = (
+            trades.venue_bid[place],
+            trades.venue_bid_size[place],
+            trades.venue_ask[place],
+            trades.venue_ask_size[place],
+        )
+        side, _ = stack_side(price, trades.size[place], best, venue, tolerance)
+        return side if side != 0 else _tick_or_reverse(place, True, trades)
+    return 0
+
+
+@kernel
+def classify(rule: int, trades: TradeColumns, tolerance: Tolerance, sides: NDArray[np.int8]) -> None:
+    """Write the side of each trade by ``rule`` (a code of ``trade_side``) into ``sides`` (n,)."""
+    for place in range(trades.price.shape[0]):
+        sides[place] = _side(rule, place, trades, tolerance)
+
+
+@kernel
+def stack_rules(trades: TradeColumns, tolerance: Tolerance, rules: NDArray[np.int8]) -> None:
+    """Write which rule of the stack speaks of each trade into ``rules`` (n,), the reverse tick where no other does."""
+    for place in range(trades.price.shape[0]):
+        best = (trades.bid[place], trades.bid_size[place], trades.ask[place], trades.ask_size[place])
+        venue = (
+            trades.venue_bid[place],
+            trades.venue_bid_size[place],
+            trades.venue_ask[place],
+            trades.venue_ask_size[place],
+        )
+        side, rule = stack_side(trades.price[place], trades.size[place], best, venue, tolerance)
+        rules[place] = rule if side != 0 else RULE_REVERSE_TICK
+
+
+@kernel
+def spread_positions(trades: TradeColumns, positions: NDArray[np.int64]) -> None:
+    """Write where in its spread each trade stands, a code of ``side_calibration.POSITIONS``, into ``positions``."""
+    for place in range(trades.price.shape[0]):
+        positions[place] = spread_position(trades.price[place], trades.bid[place], trades.ask[place], EXACT)
+
+
+@kernel
+def situations(trades: TradeColumns, age_ns: NDArray[np.int64], places: NDArray[np.int64]) -> None:
+    """Write the situation of each trade, of an orderly feed, into ``places`` (n,)."""
+    for place in range(trades.price.shape[0]):
+        bid, ask = trades.bid[place], trades.ask[place]
+        position = spread_position(trades.price[place], bid, ask, EXACT)
+        places[place] = situation(position, bid, ask, age_ns[place], 0.0)
