@@ -74,9 +74,7 @@ def situation(position: int, bid: float, ask: float, age_ns: int, late_share: fl
 
 
 @kernel
-def probability(
-    instrument_class: int, rule: int, place: int, start: float, trust: float, counts: Any
-) -> float:
+def probability(instrument_class: int, rule: int, place: int, start: float, trust: float, counts: Any) -> float:
     """Probability that a label is right, from what was counted so far.
 
     ``start`` is the published accuracy of the rule, ``trust`` in 0 to 1 draws what is not known of the situation itself
