@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from dhpe.columns import Contract, DealerPosition, OpenInterest, Rates
+from dhpe.numerics.option_trades import forget_waiting
 from dhpe.numerics.panel import panel_arrays
 from dhpe.numerics.revalue import ContractState
 from dhpe.numerics.state import (
@@ -188,6 +189,7 @@ class Book:
                 position[book] += naive
             elif self._parameters.flow_anchor == "naive":
                 position[book] = naive
+                _leave_trades_behind(contract)
             else:
                 carried = float(position[book])
                 kept = min(max(carried, -open_interest), open_interest)
@@ -205,6 +207,7 @@ class Book:
         contract["position"][FLOW] = fact.position
         contract["position"][WEIGHTED] = fact.position
         contract["anchored"] = 1
+        _leave_trades_behind(contract)
         self._stale()
         return None
 
@@ -229,6 +232,12 @@ class Book:
         market["surface_slot"] = -1
         self._stale()
         return None
+
+
+def _leave_trades_behind(contract: np.void) -> None:
+    """The position was replaced: trades before it no longer move it, neither by waiting nor by their cancel."""
+    contract["anchors"] += 1
+    forget_waiting(contract)
 
 
 def _unknown(symbol: str) -> tuple[str, str]:

@@ -82,7 +82,6 @@ def new_tape(parameters: Parameters) -> TapeState:
         flows=np.zeros(bars),
         volumes=np.zeros(bars),
         pressures=np.zeros(bars),
-        trades=np.zeros(0, TRADE_MEMORY),
     )
 
 

@@ -113,6 +113,17 @@ def test_a_cancelled_trade_leaves_the_books_as_they_were() -> None:
     assert again.flags["cancel_of_unknown_trade"] == 1
 
 
+def test_a_report_replaces_what_was_traded_before_it() -> None:
+    """A trade before a dealer_position moves nothing any more, neither by waiting nor by being taken back."""
+    engine = Engine(Parameters())
+    report = {"kind": "dealer_position", "symbol": "C100", "position": -25}
+    step(engine, WEEKLY, open_interest(100), unknown(3, 1.2, sequence=1), unknown(7, 1.0, ask_size=5, sequence=2))
+    step(engine, report, unknown(3, 1.2, cancels=1), unknown(7, 1.0, cancels=2))
+    assert positions(engine) == [100, -25, -25]
+    step(engine, unknown(4, 1.2, ask_size=5))
+    assert positions(engine)[1] == -29
+
+
 ANY_TRADE = st.tuples(
     st.integers(1, 300), st.sampled_from([0.8, 0.9, 1.0, 1.1, 1.2]), st.sampled_from(["buy", "sell", None])
 )

@@ -39,7 +39,7 @@ def _move(row: int, flow: float, weighted: float, state: ContractState, rules: P
 
 
 @kernel
-def _remember(event: Any, row: int, flow: float, weighted: float, trades: NDArray[np.void]) -> int:
+def _remember(event: Any, row: int, flow: float, weighted: float, anchors: int, trades: NDArray[np.void]) -> int:
     """Keep what a trade did; returns 1 + its slot, 0 where it cannot be cancelled."""
     if event["sequence"] < 0 or trades.shape[0] == 0:
         return 0
@@ -52,7 +52,7 @@ def _remember(event: Any, row: int, flow: float, weighted: float, trades: NDArra
     trade["size"] = event["size"]
     trade["flow"] = flow
     trade["weighted"] = weighted
-    trade["known"] = event["side"]
+    trade["anchors"] = anchors
     return slot + 1
 
 
@@ -71,17 +71,18 @@ def _end_waiting(price: float, row: int, state: ContractState, trades: NDArray[n
     slot = contract["waiting_slot"]
     while slot > 0:
         trade = trades[slot - 1]
-        if trade["waiting"] == 0 or trade["row"] != row:
+        if trade["waiting"] == 0 or trade["row"] != row or trade["anchors"] != contract["anchors"]:
             break
         trade["waiting"] = 0
         trade["flow"] = -side * trade["flow"]
         trade["weighted"] = -side * trade["weighted"]
         slot = trade["earlier"]
-    _forget_waiting(contract)
+    forget_waiting(contract)
 
 
 @kernel
-def _forget_waiting(contract: Any) -> None:
+def forget_waiting(contract: Any) -> None:
+    """Let go of the trades that wait in a contract."""
     contract["waiting_size"] = 0.0
     contract["waiting_weight"] = 0.0
     contract["waiting_buys"] = 0
@@ -94,7 +95,7 @@ def _wait(event: Any, row: int, weighted: float, contract: Any, trades: NDArray[
     """Keep a trade out of the books until the next different price."""
     contract["waiting_size"] += event["size"]
     contract["waiting_weight"] += weighted
-    slot = _remember(event, row, event["size"], weighted, trades)
+    slot = _remember(event, row, event["size"], weighted, contract["anchors"], trades)
     if slot > 0:
         trades[slot - 1]["waiting"] = 1
         trades[slot - 1]["earlier"] = contract["waiting_slot"]
@@ -111,8 +112,10 @@ def _cancel(event: Any, row: int, state: ContractState, trades: NDArray[np.void]
         return
     trade = trades[slot]
     market["flags"][TRADE_CANCELLED] += 1
-    if trade["waiting"] == 1:
-        contract = state.contracts[row]
+    contract = state.contracts[row]
+    if trade["anchors"] != contract["anchors"]:
+        pass  # a report has replaced the position since, and does not hold what did not stand
+    elif trade["waiting"] == 1:
         contract["waiting_size"] -= trade["flow"]
         contract["waiting_weight"] -= trade["weighted"]
         trade["flow"] = 0.0
@@ -151,6 +154,6 @@ def apply_option_trade(
     weighted = _grains((2.0 * worth - 1.0) * event["size"])
     if side != 0:
         _move(row, -side * event["size"], -side * weighted, state, panel_rules)
-        _remember(event, row, -side * event["size"], -side * weighted, trades)
+        _remember(event, row, -side * event["size"], -side * weighted, contract["anchors"], trades)
     elif rule == RULE_REVERSE_TICK:
         _wait(event, row, weighted, contract, trades)

@@ -69,6 +69,7 @@ CONTRACT: Final = np.dtype(
         ("quote", QUOTE),
         ("earlier_quote", QUOTE),  # the last quote with an earlier time than ``quote``
         ("tick", TICK),
+        ("anchors", "i4"),  # times that the flow books were replaced: earlier trades are no longer in them
         # Trades that wait for the next different price in the contract. All of them have the price of the last one.
         ("waiting_size", "f8"),
         ("waiting_weight", "f8"),  # contracts by which the weighted book will move
@@ -247,7 +248,7 @@ TRADE_MEMORY: Final = np.dtype(
         ("size", "f8"),
         ("flow", "f8"),  # contracts by which the trade moved each book; while it waits, by which it will
         ("weighted", "f8"),
-        ("known", "i1"),  # the aggressor, where the feed knew him
+        ("anchors", "i4"),  # of the contract when the trade was made
     ],
     align=True,
 )

@@ -1,7 +1,7 @@
 """Records of the underlying itself: its spot, order book, trade flow, and the bars of both."""
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,9 +10,10 @@ from dhpe.columns import SNAPSHOT
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.order_book import ASK, BID, set_level
 from dhpe.numerics.quotes import flag_quote, keep_quote, late_share
-from dhpe.numerics.state import BETA_VANNA, GAMMA, LATE_QUOTE, SPOT_NONE, SPOT_QUOTE, SPOT_TRADE
+from dhpe.numerics.state import BETA_VANNA, GAMMA, LATE_QUOTE, SPOT_NONE, SPOT_QUOTE, SPOT_TRADE, TRADE_MEMORY
 
 _MEAN_WEIGHT = 0.1  # of a new bar in the running means of spread and touch size: about the last ten bars
+NO_TRADES: Final = np.zeros(0, TRADE_MEMORY)
 
 
 class TapeState(NamedTuple):
@@ -25,7 +26,7 @@ class TapeState(NamedTuple):
     flows: NDArray[np.float64]  # (liquidity bars,) ring: signed flow, USD
     volumes: NDArray[np.float64]  # (liquidity bars,) ring: volume, USD
     pressures: NDArray[np.float64]  # (liquidity bars,) ring: hedge pressure as a bar began, USD per unit log return
-    trades: NDArray[np.void]  # (0 or state's TRADE_SLOTS,) of state.TRADE_MEMORY, by sequence
+    trades: NDArray[np.void] = NO_TRADES  # (0 or TRADE_SLOTS,) of state.TRADE_MEMORY: option trades by sequence
 
 
 class PressureWeights(NamedTuple):
