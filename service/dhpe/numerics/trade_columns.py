@@ -84,52 +84,54 @@ def next_prices(price: Floats, instrument: NDArray[np.int64], instruments: int, 
 
 
 @kernel
-def _tick_or_reverse(place: int, reverse: bool, trades: TradeColumns) -> int:
-    if reverse:
-        return compared(trades.price[place], trades.next_price[place])
-    return compared(trades.price[place], trades.previous_price[place])
-
-
-@kernel
-def _side(rule: int, place: int, trades: TradeColumns, tolerance: Tolerance) -> int:
-    price, bid, ask = trades.price[place], trades.bid[place], trades.ask[place]
-    if rule == RULE_QUOTE:
-        return quote_side(price, bid, ask)
+def _side(
+    rule: int,
+    price: float,
+    size: float,
+    best: tuple[float, float, float, float],
+    venue: tuple[float, float, float, float],
+    different: tuple[float, float],
+    tolerance: Tolerance,
+) -> int:
+    """The side by one rule; ``different`` are the closest different prices before and after."""
+    bid, bid_size, ask, ask_size = best
+    if rule in (RULE_REVERSE_TICK, RULE_REVERSE_LEE_READY, RULE_REVERSE_EMO, RULE_REVERSE_CLNV, RULE_STACK):
+        tick = compared(price, different[1])
+    else:
+        tick = compared(price, different[0])
     if rule in (RULE_TICK, RULE_REVERSE_TICK):
-        return _tick_or_reverse(place, rule == RULE_REVERSE_TICK, trades)
-    if rule in (RULE_LEE_READY, RULE_REVERSE_LEE_READY):
+        return tick
+    if rule in (RULE_QUOTE, RULE_LEE_READY, RULE_REVERSE_LEE_READY):
         side = quote_side(price, bid, ask)
-        return side if side != 0 else _tick_or_reverse(place, rule == RULE_REVERSE_LEE_READY, trades)
+        return side if side != 0 or rule == RULE_QUOTE else tick
     if rule in (RULE_EMO, RULE_REVERSE_EMO):
-        if at_one_quote(price, bid, ask, tolerance):
-            return quote_side(price, bid, ask)
-        return _tick_or_reverse(place, rule == RULE_REVERSE_EMO, trades)
+        return quote_side(price, bid, ask) if at_one_quote(price, bid, ask, tolerance) else tick
     if rule in (RULE_CLNV, RULE_REVERSE_CLNV):
-        if near_one_quote(price, bid, ask):
-            return quote_side(price, bid, ask)
-        return _tick_or_reverse(place, rule == RULE_REVERSE_CLNV, trades)
+        return quote_side(price, bid, ask) if near_one_quote(price, bid, ask) else tick
     if rule == RULE_TRADE_SIZE:
-        return trade_size_side(trades.size[place], trades.bid_size[place], trades.ask_size[place], tolerance)
-    best = (bid, trades.bid_size[place], ask, trades.ask_size[place])
+        return trade_size_side(size, bid_size, ask_size, tolerance)
     if rule == RULE_DEPTH:
         return depth_side(price, best, tolerance)
     if rule == RULE_STACK:
-        venue = (
-            trades.venue_bid[place],
-            trades.venue_bid_size[place],
-            trades.venue_ask[place],
-            trades.venue_ask_size[place],
-        )
-        side, _ = stack_side(price, trades.size[place], best, venue, tolerance)
-        return side if side != 0 else _tick_or_reverse(place, True, trades)
+        side, _ = stack_side(price, size, best, venue, tolerance)
+        return side if side != 0 else tick
     return 0
 
 
 @kernel
 def classify(rule: int, trades: TradeColumns, tolerance: Tolerance, sides: NDArray[np.int8]) -> None:
     """Write the side of each trade by ``rule`` (a code of ``trade_side``) into ``sides`` (n,)."""
-    for place in range(trades.price.shape[0]):
-        sides[place] = _side(rule, place, trades, tolerance)
+    # The columns stay in this function: to hand them on would count references at each trade.
+    for i in range(trades.price.shape[0]):
+        sides[i] = _side(
+            rule,
+            trades.price[i],
+            trades.size[i],
+            (trades.bid[i], trades.bid_size[i], trades.ask[i], trades.ask_size[i]),
+            (trades.venue_bid[i], trades.venue_bid_size[i], trades.venue_ask[i], trades.venue_ask_size[i]),
+            (trades.previous_price[i], trades.next_price[i]),
+            tolerance,
+        )
 
 
 @kernel
