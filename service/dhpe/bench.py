@@ -20,8 +20,10 @@ from dhpe.edge.encode import encode_batch
 from dhpe.engine import Engine
 from dhpe.numerics import panel
 from dhpe.numerics.implied_vol import invert
-from dhpe.numerics.jit import kernel
-from dhpe.numerics.revalue import ContractState, PanelRules
+from dhpe.numerics.jit import borrowing_kernel, kernel
+from dhpe.numerics.panel import PanelRules
+from dhpe.numerics.panel_check import largest_error
+from dhpe.numerics.revalue import ContractState
 from dhpe.numerics.side_calibration import CLASSES, SITUATIONS, Counts, calibrate
 from dhpe.numerics.state import NS_PER_S
 from dhpe.numerics.trade_columns import TradeColumns, classify, next_prices, previous_prices, situations
@@ -76,18 +78,18 @@ def a_chain(parameters: Parameters, contracts: int = CONTRACTS) -> Book:
     return book
 
 
-@kernel
+@borrowing_kernel
 def _spot_ticks(state: ContractState, rules: PanelRules, ticks: int) -> None:
     """Move the spot up and down inside the window and read the fields each time."""
     market = state.market[0]
     center = market["spot"]
     for tick in range(ticks):
         market["spot"] = center * (1.0 + 1e-4 * (tick % 7 - 3))
-        panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
+        panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns)
     market["spot"] = center
 
 
-@kernel
+@borrowing_kernel
 def _option_events(state: ContractState, rules: PanelRules, events: int) -> None:
     """Give one contract after the other a new vol: off the nodes, on the nodes."""
     market = state.market[0]
@@ -95,7 +97,7 @@ def _option_events(state: ContractState, rules: PanelRules, events: int) -> None
         row = event % market["contracts"]
         panel.take_off(row, market, state.contracts, state.expiries, state.panel)
         state.contracts[row]["vol"] *= 1.0 + 1e-9
-        panel.put_on(row, market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
+        panel.put_on(row, market, state.contracts, state.expiries, state.panel, rules)
 
 
 @kernel
@@ -114,10 +116,7 @@ def panel_figures(parameters: Parameters) -> list[Figure]:
     market = state.market[0]
 
     def rebuild() -> None:
-        panel.rebuild(
-            market, state.contracts, state.expiries, state.panel, rules.half_width, rules.window_ns,
-            rules.tau_floor_ns, (rules.hot_tau_ns, rules.hot_width),
-        )  # fmt: skip
+        panel.rebuild(market, state.contracts, state.expiries, state.panel, rules)
 
     full_s = median_s(lambda: panel.recompute(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns))
     rebuild_s = median_s(rebuild)
@@ -126,9 +125,8 @@ def panel_figures(parameters: Parameters) -> list[Figure]:
     event_s = median_s(lambda: _option_events(state, rules, events), events)
     rebuild()
     market["spot"] *= 1.0 + 3e-4
-    panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
-    panel.recompute(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns)
-    error = panel.largest_error(market, state.panel)
+    panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns)
+    error = largest_error(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns)
     full = f"full recomputation of {CONTRACTS:,} contracts"
     return [
         Figure("spot tick", tick_s * 1e9, "ns", full, full_s * 1e9, full_s / tick_s),

@@ -13,11 +13,12 @@ from dhpe.book import Book
 from dhpe.columns import OPTION_TRADE, Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference
 from dhpe.landscape import Landscape, landscape
 from dhpe.liquidity import KyleLambda, amihud_illiquidity, estimate
-from dhpe.numerics import panel
 from dhpe.numerics.option_trades import TRADE_SLOTS
 from dhpe.numerics.order_book import LEVELS
+from dhpe.numerics.panel import PanelRules
+from dhpe.numerics.panel_check import largest_error
 from dhpe.numerics.parity import fit_forwards
-from dhpe.numerics.revalue import PanelRules, fill_from_smile, revalue_dirty, weigh_expiries
+from dhpe.numerics.revalue import fill_from_smile, revalue_dirty, weigh_expiries
 from dhpe.numerics.side_labels import SideRules
 from dhpe.numerics.smile import fit_smiles
 from dhpe.numerics.ssvi import PHI_LAWS
@@ -218,8 +219,7 @@ class Underlying:
             market["landscape_spot"] = market["spot"]
             state = self.book.state
             tau_floor_ns = self._rules[1].tau_floor_ns
-            panel.recompute(market, state.contracts, state.expiries, state.panel, tau_floor_ns)
-            self.panel_error = panel.largest_error(market, state.panel)
+            self.panel_error = largest_error(market, state.contracts, state.expiries, state.panel, tau_floor_ns)
             self.landscape = landscape(
                 state.contracts,
                 len(self.book),

@@ -11,7 +11,10 @@ from dhpe.book import Book
 from dhpe.columns import Contract, OpenInterest
 from dhpe.numerics import panel
 from dhpe.numerics.black import gamma_vanna_charm
-from dhpe.numerics.revalue import ContractState, PanelRules
+from dhpe.numerics.panel import PanelRules
+from dhpe.numerics.panel_check import largest_error
+from dhpe.numerics.panel_units import SLOPE_MAX, unit_fields, write_terms, write_units
+from dhpe.numerics.revalue import ContractState
 from dhpe.numerics.state import NS_PER_S, NS_PER_YEAR
 from dhpe.parameters import Parameters
 from slow_book import slow_fields
@@ -51,21 +54,12 @@ def a_book(contracts: int, seed: int, nearest_ns: int = 2 * 3600 * NS_PER_S) -> 
 def rebuild(book: Book) -> None:
     """Build the panel around the book's spot and time."""
     state = book.state
-    panel.rebuild(
-        state.market[0],
-        state.contracts,
-        state.expiries,
-        state.panel,
-        RULES.half_width,
-        RULES.window_ns,
-        RULES.tau_floor_ns,
-        (RULES.hot_tau_ns, RULES.hot_width),
-    )
+    panel.rebuild(state.market[0], state.contracts, state.expiries, state.panel, RULES)
 
 
 def evaluated(state: ContractState) -> np.ndarray:
     """The fields as the panel says them."""
-    panel.evaluate(state.market[0], state.contracts, state.expiries, state.panel, RULES.half_width, RULES.tau_floor_ns)
+    panel.evaluate(state.market[0], state.contracts, state.expiries, state.panel, RULES.tau_floor_ns)
     return state.market["fields"][0].copy()
 
 
@@ -114,9 +108,7 @@ def test_option_events_leave_what_a_rebuild_would_give(events: list[tuple[int, s
         if kind == "vol":
             panel.take_off(row, market, state.contracts, state.expiries, state.panel)
             state.contracts["vol"][row] = amount
-            panel.put_on(
-                row, market, state.contracts, state.expiries, state.panel, RULES.half_width, RULES.tau_floor_ns
-            )
+            panel.put_on(row, market, state.contracts, state.expiries, state.panel, RULES)
         else:
             panel.move_position(row, 2, 1000.0 * amount, market, state.contracts, state.expiries, state.panel)
     kept = evaluated(state)
@@ -133,18 +125,26 @@ def test_one_contract_has_the_greeks_of_black_scholes(right: int) -> None:
     contract = book.state.contracts[0]
     contract["vol"] = 0.15
     gamma, vanna, charm = gamma_vanna_charm(5000.0, 5050.0, 0.05, 0.045, 0.013, 0.15, right)
-    units = panel.unit_fields(math.log(5000.0), contract, book.state.expiries[0], 0.05)
+    units = unit_fields(math.log(5000.0), contract, book.state.expiries[0], 0.05)
     assert units == pytest.approx((gamma * 5000.0**2 * 100, vanna * 5000.0 * 100, charm * 5000.0 * 100), rel=1e-12)
 
 
 def test_a_tick_at_a_node_reads_the_node() -> None:
-    """At a Chebyshev node the barycentric formula would divide by zero; the node's own value is the answer."""
+    """At a Chebyshev node the node's own value is the answer: nothing is divided by a distance of zero."""
     book = a_book(64, 3)
     rebuild(book)
     assert np.isfinite(evaluated(book.state)).all()
-    node = book.state.panel.nodes[0]
-    book.state.market["spot"] = math.exp(book.state.market["panel_center"][0] + RULES.half_width * node)
-    assert error(book) < 1e-7
+    for node in book.state.panel.grid["nodes"][0]:
+        book.state.market["spot"] = math.exp(book.state.panel.windows["center"][0] + RULES.half_width * node)
+        assert error(book) < 1e-7
+
+
+def self_check(book: Book) -> float:
+    """The exported error of the panel."""
+    state = book.state
+    return float(
+        largest_error(state.market[0], state.contracts, state.expiries, state.panel, RULES.tau_floor_ns),
+    )
 
 
 def test_the_self_check_finds_an_error_that_was_put_in() -> None:
@@ -152,11 +152,108 @@ def test_the_self_check_finds_an_error_that_was_put_in() -> None:
     book = a_book(64, 4)
     rebuild(book)
     state = book.state
+    evaluated(state)
+    assert self_check(book) < 1e-7
+    np.testing.assert_allclose(state.panel.grid["exact"][0], slow_fields(book, RULES.tau_floor_ns)[0], rtol=1e-9)
+    state.panel.windows["sums"][0, :, :, 0] *= 1.01
+    evaluated(state)
+    assert self_check(book) > 1e-4
+
+
+@given(
+    deviations=st.floats(-12.0, 12.0),
+    vol=st.floats(0.05, 2.0),
+    days=st.floats(0.01, 700.0),
+    right=st.sampled_from([-1, 1]),
+)
+def test_the_series_along_a_window_is_the_closed_form_at_every_node(
+    deviations: float, vol: float, days: float, right: int
+) -> None:
+    """To 1e-12 of the peak over strikes, on both sides of where the series gives way to node by node."""
+    book = Book(Parameters(rate=0.045, dividend_yield=0.013))
+    tau = days / 365.0
+    strike = 5000.0 * math.exp(deviations * vol * math.sqrt(tau))
+    book.add(Contract("X", right, strike, 100.0, False, START_NS + round(tau * NS_PER_YEAR)))
+    state = book.state
+    state.contracts["vol"][0] = vol
+    window, terms, grid = state.panel.windows[0], state.panel.terms[0], state.panel.grid[0]
+    window["center"], window["half_width"] = math.log(5000.0), RULES.half_width
+    window["start_ns"], window["end_ns"] = START_NS, START_NS + NS_PER_S
+    write_terms(window, state.expiries, 1, RULES.tau_floor_ns, terms)
+    write_units(state.contracts[0], state.expiries[0], (terms[0, 0], terms[0, 1]), window, grid)
+    for instant in range(2):
+        tau_there = float(terms[0, instant]["tau"])
+        deviation = vol * math.sqrt(tau_there)
+        value = 5000.0 * 100.0 * math.exp(0.032 * tau_there)
+        peak = np.array([value / deviation, value / vol, value * (1 / tau_there + 1 / deviation + 1)])
+        for node, x in enumerate(grid["nodes"]):
+            log_spot = math.log(5000.0) + RULES.half_width * x
+            exact = np.array(unit_fields(log_spot, state.contracts[0], state.expiries[0], tau_there))
+            assert (np.abs(grid["units"][instant, :, node] - exact) <= 1e-12 * peak).all()
+    assert SLOPE_MAX < 0.1
+
+
+def prepare(book: Book, slices: int) -> None:
+    """Let ``slices`` records pass."""
+    state = book.state
+    for _ in range(slices):
+        panel.prepare_next(state.market[0], state.contracts, state.expiries, state.panel, RULES)
+
+
+@pytest.mark.parametrize(("move", "late_ns"), [(4e-4, 0), (-4e-4, 0), (0.0, 6 * NS_PER_S // 10)])
+@pytest.mark.parametrize("slices", [1, 2, 9])
+def test_the_next_window_is_ready_when_the_present_one_ends(move: float, late_ns: int, slices: int) -> None:
+    """Past half of the window the next is filled slice by slice, follows events meanwhile, and is taken at the exit."""
+    book = a_book(400, 5, nearest_ns=3600 * NS_PER_S - 1)
+    rebuild(book)
+    state = book.state
     market = state.market[0]
-    evaluated(state)
-    panel.recompute(market, state.contracts, state.expiries, state.panel, RULES.tau_floor_ns)
-    np.testing.assert_allclose(state.panel.exact, slow_fields(book, RULES.tau_floor_ns)[0], rtol=1e-9)
-    assert panel.largest_error(market, state.panel) < 1e-7
-    state.panel.sums[0, 0] *= 1.01
-    evaluated(state)
-    assert panel.largest_error(market, state.panel) > 1e-4
+    prepare(book, 1)
+    assert not state.panel.windows["in_work"].any(), "prepared before half of the window had passed"
+    market["spot"] *= math.exp(move)
+    market["ts_ns"] += late_ns
+    prepare(book, slices)
+    assert state.panel.windows["rows"][1] == min(slices * panel.SLICE_ROWS, 400)
+    for row in (3, 200, 399):
+        panel.take_off(row, market, state.contracts, state.expiries, state.panel)
+        state.contracts["vol"][row] *= 1.3
+        panel.put_on(row, market, state.contracts, state.expiries, state.panel, RULES)
+        panel.move_position(row, 1, -70.0, market, state.contracts, state.expiries, state.panel)
+    assert error(book) < 1e-7
+    market["spot"] *= math.exp(0.5 * move)
+    market["ts_ns"] += late_ns
+    assert not panel.covers(market, state.panel)
+    panel.move_on(market, state.contracts, state.expiries, state.panel, RULES)
+    assert market["panel_side"] == 1
+    assert market["panel_rebuilds"] == 1, "the prepared window was not taken"
+    assert panel.covers(market, state.panel)
+    assert error(book) < 1e-7
+
+
+def test_a_spot_that_jumps_over_the_prepared_window_gets_one_built_at_once() -> None:
+    """Thirty per cent in one tick: the fields are right all the same."""
+    book = a_book(400, 6)
+    rebuild(book)
+    state = book.state
+    market = state.market[0]
+    market["spot"] *= math.exp(4e-4)
+    prepare(book, 9)
+    market["spot"] *= 0.7
+    panel.move_on(market, state.contracts, state.expiries, state.panel, RULES)
+    assert market["panel_rebuilds"] == 2
+    assert error(book) < 1e-7
+
+
+def test_a_contract_that_gets_its_vol_late_near_expiry_is_hot_too() -> None:
+    """A first quote five minutes before settlement does not go onto nodes that are too coarse for it."""
+    book = a_book(400, 7, nearest_ns=330 * NS_PER_S)
+    state = book.state
+    state.contracts["vol"][200] = np.nan
+    rebuild(book)
+    market = state.market[0]
+    before = int(state.panel.windows["hot_rows"][0])
+    state.contracts["vol"][200] = 0.15
+    panel.put_on(200, market, state.contracts, state.expiries, state.panel, RULES)
+    assert state.panel.windows["hot_rows"][0] == before + 1
+    market["spot"] *= math.exp(4e-4)
+    assert error(book) < 1e-7

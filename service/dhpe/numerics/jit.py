@@ -85,10 +85,24 @@ def compiler_on() -> Iterator[bool]:
 CACHE_WRITABLE = _writable(Path(numba_config.CACHE_DIR))
 
 
-def kernel(function: F) -> F:
-    """Compile ``function`` in nopython mode, without the GIL and without fastmath, cached on disk."""
-    compile_it = numba.njit(cache=CACHE_WRITABLE, nogil=True, fastmath=False, error_model="numpy")
+def _compiled(function: F, *, counts_references: bool) -> F:
+    compile_it = numba.njit(
+        cache=CACHE_WRITABLE, nogil=True, fastmath=False, error_model="numpy", _nrt=counts_references
+    )
     compiled: F = compile_it(function)
     if not CACHE_WRITABLE and not numba_config.DISABLE_JIT:
         compiled._cache = _CompiledIn(function)  # type: ignore[attr-defined]  # noqa: SLF001 - as enable_caching does
     return compiled
+
+
+def kernel(function: F) -> F:
+    """Compile ``function`` in nopython mode, without the GIL and without fastmath, cached on disk."""
+    return _compiled(function, counts_references=True)
+
+
+def borrowing_kernel(function: F) -> F:
+    """Compile a kernel that counts no references to its arrays: it borrows them and cannot allocate.
+
+    numba counts with atomic instructions at every array taken out of a tuple, which costs more than a spot tick.
+    """
+    return _compiled(function, counts_references=False)

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from dhpe.columns import MULTI_LEG
 from dhpe.numerics import panel
 from dhpe.numerics.jit import kernel
-from dhpe.numerics.revalue import ContractState, PanelRules, revalue
+from dhpe.numerics.panel import PanelRules
+from dhpe.numerics.revalue import ContractState, revalue
 from dhpe.numerics.side_labels import SideRules, label_option_trade, learn_from_waiting
 from dhpe.numerics.state import CANCEL_OF_UNKNOWN_TRADE, FLOW, TRADE_CANCELLED, WEIGHTED
 from dhpe.numerics.trade_side import RULE_REVERSE_TICK
@@ -34,7 +35,7 @@ def _move(row: int, flow: float, weighted: float, state: ContractState, rules: P
     panel.move_position(row, FLOW, flow, market, state.contracts, state.expiries, state.panel)
     panel.move_position(row, WEIGHTED, weighted, market, state.contracts, state.expiries, state.panel)
     if state.panel.priced[row] == 0:
-        panel.put_on(row, market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
+        panel.put_on(row, market, state.contracts, state.expiries, state.panel, rules)
     market["fields_valid"] = 0
 
 

@@ -1,285 +1,392 @@
 """The incremental panel: the fields of all contracts at a few nodes, so that a spot tick does not touch a contract.
 
 For each dealer book and field the panel holds the sum over contracts at Chebyshev nodes of log spot around a
-centre and at the two ends of a short time window. An option event takes its old contribution off the nodes and
-adds the new one, O(nodes). A spot tick is a barycentric interpolation in log spot (Berrut and Trefethen 2004,
-"Barycentric Lagrange Interpolation", eq. 5.4) and a linear one in time, O(nodes), whatever the number of contracts.
+centre and at the two ends of a short time: a window. An option event takes its old contribution off the nodes and
+adds the new one, O(nodes). A spot tick is a polynomial interpolation in log spot (Berrut and Trefethen 2004,
+"Barycentric Lagrange Interpolation", eq. 3.1) and a linear one in time, O(nodes), whatever the number of contracts.
 Contracts near their expiry and the money are too sharp for the nodes: they are hot and summed exactly.
 
-Fields per contract held (MODEL.md sections 1 and 2), M the multiplier, all per unit of position:
-gamma * S^2 * M, vanna * S * M, charm * S * M (per year).
+There is room for two windows. When spot or time has passed half of the present one, the next is prepared a slice of
+contracts per record, so that no single tick pays for all; it is taken when the present one ends. Everything is
+decided by the log. A thread could prepare it too, but only if its taking stayed tied to a record and if option events
+in between reached both; a slice costs tens of microseconds, which is not worth that.
 """
 
 import math
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.numerics.jit import kernel
-from dhpe.numerics.state import (
-    BETA_VANNA,
-    BOOKS,
-    CHARM,
-    FIELDS,
-    GAMMA,
-    INSTANTS,
-    NS_PER_YEAR,
-    UNIT_FIELDS,
-    VANNA,
-)
+from dhpe.numerics.jit import borrowing_kernel
+from dhpe.numerics.panel_units import TERM, field_tau, unit_fields, write_terms, write_units
+from dhpe.numerics.state import BETA_VANNA, BOOKS, CHARM, FIELDS, GAMMA, INSTANTS, UNIT_FIELDS, VANNA
 
-_INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
-_INVERSE_SQRT_2 = 1.0 / math.sqrt(2.0)
-_DENSITY_CUT = 38.0  # beyond this many deviations the normal density is a subnormal number
+SIDES: Final = 2
+"""Windows there is room for: the present one and the next."""
+LANES: Final = FIELDS * len(BOOKS)
+SLICE_ROWS: Final = 128
+"""Contracts of the next window that are taken in per record."""
+
+# Where a contract stands in a window.
+OFF: Final = 0
+ON_NODES: Final = 1
+HOT: Final = 2
+
+
+class PanelRules(NamedTuple):
+    """Widths and floors of the panel, and which quotes enter it; see ``parameters.Parameters``."""
+
+    half_width: float
+    window_ns: int
+    tau_floor_ns: int
+    hot_tau_ns: int
+    hot_width: float
+    rebuild_events: int
+    spread_max: float
 
 
 class PanelArrays(NamedTuple):
-    """Storage of the panel. ``units`` are the node values of one contract held, kept so that they can be taken off."""
+    """Storage of the panel.
 
-    units: NDArray[np.float64]  # (contracts, UNIT_FIELDS, INSTANTS, nodes)
-    priced: NDArray[np.int8]  # (contracts,): units are valid and on the nodes
-    sums: NDArray[np.float64]  # (FIELDS, books, INSTANTS, nodes)
-    nodes: NDArray[np.float64]  # (nodes,) in [-1, 1]
-    weights: NDArray[np.float64]  # (nodes,) barycentric
-    blend: NDArray[np.float64]  # (nodes,) scratch
-    hot_rows: NDArray[np.int32]  # (contracts,)
-    exact: NDArray[np.float64]  # (FIELDS, books): the fields recomputed for the self-check
-    gross: NDArray[np.float64]  # (FIELDS, books): sums of |contribution|, what the error is measured against
+    What the hot kernels touch lies in rows of fixed shape: a row is a pointer, where an array in a tuple costs
+    counting references and an unknown length.
+    """
+
+    windows: NDArray[np.void]  # (SIDES,) of ``window_dtype``; ``market.panel_side`` is the present one
+    grid: NDArray[np.void]  # (1,) of ``grid_dtype``: nodes and scratch
+    places: NDArray[np.int8]  # (SIDES, contracts): OFF, ON_NODES or HOT
+    hot_rows: NDArray[np.int32]  # (SIDES, contracts)
+    terms: NDArray[np.void]  # (SIDES, expiries, INSTANTS) of TERM
+
+
+def window_dtype(nodes: int) -> np.dtype[np.void]:
+    """A window: where it stands, its sums, and what was counted as the contracts were taken in."""
+    return np.dtype(
+        [
+            ("center", "f8"),  # log spot
+            ("half_width", "f8"),  # of log spot
+            ("low_spot", "f8"),  # outside these two the next window is due
+            ("high_spot", "f8"),
+            ("start_ns", "i8"),
+            ("end_ns", "i8"),
+            ("in_work", "i1"),  # 1: the next window, being prepared
+            ("rows", "i4"),  # contracts taken in so far
+            ("hot_rows", "i4"),
+            ("live", "i4"),
+            ("valued", "i4"),
+            ("held", "i4"),
+            ("american", "i4"),
+            ("anchored", "i4"),
+            ("sums", "f8", (INSTANTS, nodes, LANES)),  # a lane is field * books + book
+        ],
+        align=True,
+    )
+
+
+def grid_dtype(nodes: int) -> np.dtype[np.void]:
+    """The nodes in [-1, 1] with their barycentric weights, and scratch of the kernels."""
+    return np.dtype(
+        [
+            ("nodes", "f8", (nodes,)),
+            ("weights", "f8", (nodes,)),
+            ("units", "f8", (INSTANTS, UNIT_FIELDS, nodes)),  # one contract
+            ("blend", "f8", (nodes,)),  # weights of the nodes at the present spot
+            ("lanes", "f8", (LANES,)),
+            ("exact", "f8", (FIELDS, len(BOOKS))),  # the fields recomputed for the self-check
+            ("gross", "f8", (FIELDS, len(BOOKS))),  # sums of |contribution|, what the error is measured against
+        ],
+        align=True,
+    )
 
 
 def panel_arrays(contracts: int, nodes: int) -> PanelArrays:
     """Allocate a panel for up to ``contracts`` contracts at ``nodes`` Chebyshev points of the second kind."""
-    angle = [math.pi * j / (nodes - 1) for j in range(nodes)]
-    weights = np.array([(-1.0) ** j for j in range(nodes)])
-    weights[0] *= 0.5
-    weights[-1] *= 0.5
+    places = [math.cos(math.pi * j / (nodes - 1)) for j in range(nodes)]
+    grid = np.zeros(1, grid_dtype(nodes))
+    grid["nodes"] = places
+    grid["weights"] = [1.0 / math.prod(at - other for other in places if other != at) for at in places]
     return PanelArrays(
-        units=np.zeros((contracts, UNIT_FIELDS, INSTANTS, nodes)),
-        priced=np.zeros(contracts, np.int8),
-        sums=np.zeros((FIELDS, len(BOOKS), INSTANTS, nodes)),
-        nodes=np.array([math.cos(a) for a in angle]),
-        weights=weights,
-        blend=np.zeros(nodes),
-        hot_rows=np.zeros(contracts, np.int32),
-        exact=np.zeros((FIELDS, len(BOOKS))),
-        gross=np.zeros((FIELDS, len(BOOKS))),
+        windows=np.zeros(SIDES, window_dtype(nodes)),
+        grid=grid,
+        places=np.zeros((SIDES, contracts), np.int8),
+        hot_rows=np.zeros((SIDES, contracts), np.int32),
+        terms=np.zeros((SIDES, contracts, INSTANTS), TERM),
     )
 
 
-@kernel
-def field_tau(settles_ns: int, ts_ns: int, tau_floor_ns: int) -> float:
-    """Years to settlement for the fields: not below the floor (MODEL.md section 9)."""
-    return max(settles_ns - ts_ns, tau_floor_ns) / NS_PER_YEAR
-
-
-@kernel
-def unit_fields(log_spot: float, contract: Any, expiry: Any, tau: float) -> tuple[float, float, float]:
-    """(gamma S^2 M, vanna S M, charm S M) of one long contract at log spot, tau years before its settlement."""
-    vol = contract["vol"]
-    rate = expiry["rate"]
-    carry = expiry["carry"]
-    deviation = vol * math.sqrt(tau)
-    log_forward = log_spot + expiry["basis"] + carry * tau
-    d1 = (log_forward - contract["log_strike"]) / deviation + 0.5 * deviation
-    value = math.exp(log_forward - rate * tau) * contract["multiplier"]
-    if -_DENSITY_CUT < d1 < _DENSITY_CUT:
-        density = value * _INVERSE_SQRT_2PI * math.exp(-0.5 * d1 * d1)
-    else:
-        density = 0.0
-    d2 = d1 - deviation
-    gamma = density / deviation
-    vanna = -density * d2 / vol
-    charm = -density * (2.0 * carry * tau - d2 * deviation) / (2.0 * tau * deviation)
-    dividend_yield = rate - carry
-    if dividend_yield != 0.0:
-        right = float(contract["right"])
-        charm += right * dividend_yield * value * 0.5 * math.erfc(-right * d1 * _INVERSE_SQRT_2)
-    return gamma, vanna, charm
-
-
-@kernel
+@borrowing_kernel
 def _holds_nothing(contract: Any) -> bool:
     position = contract["position"]
     return position[0] == 0.0 and position[1] == 0.0 and position[2] == 0.0
 
 
-@kernel
-def _fill_units(
-    row: int, market: Any, contract: Any, expiry: Any, panel: PanelArrays, half_width: float, floor_ns: int
+@borrowing_kernel
+def _add(window: Any, grid: Any, quantity: tuple[float, float, float], beta: float) -> None:
+    """Add ``quantity`` contracts of the three books, whose unit fields stand in ``grid.units``, to a window."""
+    naive, flow, weighted = quantity
+    for instant in range(INSTANTS):
+        units = grid["units"][instant]
+        sums = window["sums"][instant]
+        for node in range(sums.shape[0]):
+            gamma, vanna, charm = units[GAMMA, node], units[VANNA, node], units[CHARM, node]
+            beta_vanna = beta * vanna
+            sums[node, 0] += naive * gamma
+            sums[node, 1] += flow * gamma
+            sums[node, 2] += weighted * gamma
+            sums[node, 3] += naive * vanna
+            sums[node, 4] += flow * vanna
+            sums[node, 5] += weighted * vanna
+            sums[node, 6] += naive * charm
+            sums[node, 7] += flow * charm
+            sums[node, 8] += weighted * charm
+            sums[node, 9] += naive * beta_vanna
+            sums[node, 10] += flow * beta_vanna
+            sums[node, 11] += weighted * beta_vanna
+
+
+@borrowing_kernel
+def _add_priced(
+    row: int, side: int, quantity: tuple[float, float, float], contracts: Any, expiries: Any, panel: PanelArrays
 ) -> None:
-    units = panel.units[row]
-    for instant in range(INSTANTS):
-        ts_ns = market["panel_start_ns"] if instant == 0 else market["panel_end_ns"]
-        tau = field_tau(contract["settles_ns"], ts_ns, floor_ns)
-        for node in range(panel.nodes.shape[0]):
-            log_spot = market["panel_center"] + half_width * panel.nodes[node]
-            gamma, vanna, charm = unit_fields(log_spot, contract, expiry, tau)
-            units[GAMMA, instant, node] = gamma
-            units[VANNA, instant, node] = vanna
-            units[CHARM, instant, node] = charm
+    """Price one contract at the points of a window and add ``quantity`` of it."""
+    contract = contracts[row]
+    place = contract["expiry"]
+    expiry = expiries[place]
+    window, grid = panel.windows[side], panel.grid[0]
+    write_units(contract, expiry, (panel.terms[side, place, 0], panel.terms[side, place, 1]), window, grid)
+    _add(window, grid, quantity, expiry["beta"])
 
 
-@kernel
-def _add(row: int, book: int, quantity: float, beta: float, panel: PanelArrays) -> None:
-    units = panel.units[row]
-    sums = panel.sums
-    for instant in range(INSTANTS):
-        for node in range(panel.nodes.shape[0]):
-            vanna = quantity * units[VANNA, instant, node]
-            sums[GAMMA, book, instant, node] += quantity * units[GAMMA, instant, node]
-            sums[VANNA, book, instant, node] += vanna
-            sums[CHARM, book, instant, node] += quantity * units[CHARM, instant, node]
-            sums[BETA_VANNA, book, instant, node] += beta * vanna
-
-
-@kernel
+@borrowing_kernel
 def take_off(row: int, market: Any, contracts: Any, expiries: Any, panel: PanelArrays) -> None:
-    """Take the contribution of one contract off the nodes, as it was put on."""
-    if market["panel_valid"] == 0 or panel.priced[row] == 0:
+    """Take the contribution of one contract off the nodes; what was put on is computed again, to the same bits."""
+    if market["panel_valid"] == 0:
         return
     contract = contracts[row]
-    for book in range(contract["position"].shape[0]):
-        _add(row, book, -contract["position"][book], expiries[contract["expiry"]].beta, panel)
-    panel.priced[row] = 0
+    position = contract["position"]
+    for side in range(SIDES):
+        if panel.places[side, row] == ON_NODES:
+            _add_priced(row, side, (-position[0], -position[1], -position[2]), contracts, expiries, panel)
+            panel.places[side, row] = OFF
     market["panel_events"] += 1
 
 
-@kernel
-def put_on(
-    row: int, market: Any, contracts: Any, expiries: Any, panel: PanelArrays, half_width: float, floor_ns: int
-) -> None:
-    """Price one contract at the nodes and add it, unless it is hot, settled, unheld or without vol."""
+@borrowing_kernel
+def _is_hot(contract: Any, window: Any, rules: PanelRules) -> bool:
+    if contract["settles_ns"] - window["end_ns"] >= rules.hot_tau_ns:
+        return False
+    tau = field_tau(contract["settles_ns"], window["start_ns"], rules.tau_floor_ns)
+    deviation = contract["vol"] * math.sqrt(tau)
+    return abs(window["center"] - contract["log_strike"]) < rules.hot_width * deviation
+
+
+@borrowing_kernel
+def _put_on_side(row: int, side: int, contracts: Any, expiries: Any, panel: PanelArrays, rules: PanelRules) -> None:
     contract = contracts[row]
-    if market["panel_valid"] == 0 or contract["active"] == 0 or contract["hot"] == 1:
+    if panel.places[side, row] != OFF or contract["active"] == 0:
         return
     if not contract["vol"] > 0.0 or _holds_nothing(contract):
         return
-    expiry = expiries[contract["expiry"]]
-    _fill_units(row, market, contract, expiry, panel, half_width, floor_ns)
-    for book in range(contract["position"].shape[0]):
-        _add(row, book, contract["position"][book], expiry["beta"], panel)
-    panel.priced[row] = 1
+    window = panel.windows[side]
+    if _is_hot(contract, window, rules):
+        panel.places[side, row] = HOT
+        panel.hot_rows[side, window["hot_rows"]] = row
+        window["hot_rows"] += 1
+        return
+    position = contract["position"]
+    _add_priced(row, side, (position[0], position[1], position[2]), contracts, expiries, panel)
+    panel.places[side, row] = ON_NODES
 
 
-@kernel
+@borrowing_kernel
+def put_on(row: int, market: Any, contracts: Any, expiries: Any, panel: PanelArrays, rules: PanelRules) -> None:
+    """Add one contract where it is missing: to the nodes or the hot set, unless it is settled, unheld or without vol."""
+    if market["panel_valid"] == 0:
+        return
+    for side in range(SIDES):
+        if row < panel.windows[side]["rows"]:
+            _put_on_side(row, side, contracts, expiries, panel, rules)
+
+
+@borrowing_kernel
 def move_position(
     row: int, book: int, quantity: float, market: Any, contracts: Any, expiries: Any, panel: PanelArrays
 ) -> None:
-    """Add ``quantity`` contracts to one book; the nodes follow where the contract is priced."""
+    """Add ``quantity`` contracts to one book; the nodes follow where the contract is on them."""
     contract = contracts[row]
     contract["position"][book] += quantity
-    if market["panel_valid"] == 1 and panel.priced[row] == 1:
-        _add(row, book, quantity, expiries[contract["expiry"]].beta, panel)
-        market["panel_events"] += 1
+    if market["panel_valid"] == 0:
+        return
+    books = (quantity if book == 0 else 0.0, quantity if book == 1 else 0.0, quantity if book == 2 else 0.0)
+    for side in range(SIDES):
+        if panel.places[side, row] == ON_NODES:
+            _add_priced(row, side, books, contracts, expiries, panel)
+    market["panel_events"] += 1
 
 
-@kernel
-def _is_hot(contract: Any, market: Any, hot_tau_ns: int, hot_width: float, floor_ns: int) -> bool:
-    if contract["settles_ns"] - market["panel_end_ns"] >= hot_tau_ns or not contract["vol"] > 0.0:
-        return False
-    deviation = contract["vol"] * math.sqrt(field_tau(contract["settles_ns"], market["panel_start_ns"], floor_ns))
-    return abs(market["panel_center"] - contract["log_strike"]) < hot_width * deviation
-
-
-@kernel
-def _clear(market: Any, panel: PanelArrays) -> None:
-    market["hot_rows"] = 0
-    market["live_contracts"] = 0
-    market["valued_contracts"] = 0
-    market["held_contracts"] = 0
-    market["american_contracts"] = 0
-    market["anchored_contracts"] = 0
-    sums = panel.sums
-    for field in range(sums.shape[0]):
-        for book in range(sums.shape[1]):
-            for instant in range(sums.shape[2]):
-                for node in range(sums.shape[3]):
-                    sums[field, book, instant, node] = 0.0
-
-
-@kernel
-def _count(contract: Any, market: Any) -> None:
-    market["live_contracts"] += 1
-    if contract["vol"] > 0.0:
-        market["valued_contracts"] += 1
-    if not _holds_nothing(contract):
-        market["held_contracts"] += 1
-    if contract["american"] == 1:
-        market["american_contracts"] += 1
-    if contract["anchored"] == 1:
-        market["anchored_contracts"] += 1
-
-
-@kernel
-def rebuild(
-    market: Any,
-    contracts: Any,
-    expiries: Any,
-    panel: PanelArrays,
-    half_width: float,
-    window_ns: int,
-    floor_ns: int,
-    hot: tuple[int, float],
+@borrowing_kernel
+def _begin(
+    side: int, center: float, start_ns: int, market: Any, expiries: Any, panel: PanelArrays, rules: PanelRules
 ) -> None:
-    """Build the panel anew around the present spot and time: O(contracts * nodes). ``hot`` is (tau ns, deviations)."""
-    market["panel_center"] = math.log(market["spot"])
-    market["panel_start_ns"] = market["ts_ns"]
-    market["panel_end_ns"] = market["ts_ns"] + window_ns
-    market["panel_events"] = 0
-    market["panel_rebuilds"] += 1
-    market["panel_valid"] = 1
-    _clear(market, panel)
+    """Begin an empty window around a log spot from an instant on."""
+    window = panel.windows[side]
+    window["center"] = center
+    window["half_width"] = rules.half_width
+    window["low_spot"] = math.exp(center - 0.5 * rules.half_width)
+    window["high_spot"] = math.exp(center + 0.5 * rules.half_width)
+    window["start_ns"] = start_ns
+    window["end_ns"] = start_ns + rules.window_ns
+    window["rows"] = 0
+    window["hot_rows"] = 0
+    window["live"] = 0
+    window["valued"] = 0
+    window["held"] = 0
+    window["american"] = 0
+    window["anchored"] = 0
+    sums = window["sums"]
+    for instant in range(sums.shape[0]):
+        for node in range(sums.shape[1]):
+            for lane in range(LANES):
+                sums[instant, node, lane] = 0.0
     for row in range(market["contracts"]):
-        contract = contracts[row]
-        panel.priced[row] = 0
-        contract["hot"] = 0
-        if contract["active"] == 0:
-            continue
-        _count(contract, market)
-        if _is_hot(contract, market, hot[0], hot[1], floor_ns):
-            contract["hot"] = 1
-            panel.hot_rows[market["hot_rows"]] = row
-            market["hot_rows"] += 1
-        else:
-            put_on(row, market, contracts, expiries, panel, half_width, floor_ns)
+        panel.places[side, row] = OFF
+    write_terms(window, expiries, market["expiries"], rules.tau_floor_ns, panel.terms[side])
 
 
-@kernel
-def covers(market: Any, half_width: float) -> bool:
-    """Whether the panel's window holds the present spot and time."""
-    if market["panel_valid"] == 0 or not market["panel_start_ns"] <= market["ts_ns"] < market["panel_end_ns"]:
+@borrowing_kernel
+def _count(contract: Any, window: Any) -> None:
+    window["live"] += 1
+    if contract["vol"] > 0.0:
+        window["valued"] += 1
+    if not _holds_nothing(contract):
+        window["held"] += 1
+    if contract["american"] == 1:
+        window["american"] += 1
+    if contract["anchored"] == 1:
+        window["anchored"] += 1
+
+
+@borrowing_kernel
+def _take_in(
+    side: int, rows: int, market: Any, contracts: Any, expiries: Any, panel: PanelArrays, rules: PanelRules
+) -> None:
+    """Take the next ``rows`` contracts into a window."""
+    window = panel.windows[side]
+    first = window["rows"]
+    window["rows"] = min(first + rows, market["contracts"])
+    for row in range(first, window["rows"]):
+        if contracts[row]["active"] == 1:
+            _count(contracts[row], window)
+            _put_on_side(row, side, contracts, expiries, panel, rules)
+
+
+@borrowing_kernel
+def _adopt(side: int, market: Any, panel: PanelArrays) -> None:
+    """Make a complete window the present one; the other one is empty from now on."""
+    other = 1 - side
+    panel.windows[side]["in_work"] = 0
+    panel.windows[other]["in_work"] = 0
+    panel.windows[other]["rows"] = 0
+    for row in range(market["contracts"]):
+        panel.places[other, row] = OFF
+    window = panel.windows[side]
+    market["panel_side"] = side
+    market["panel_valid"] = 1
+    market["panel_events"] = 0
+    market["hot_rows"] = window["hot_rows"]
+    market["live_contracts"] = window["live"]
+    market["valued_contracts"] = window["valued"]
+    market["held_contracts"] = window["held"]
+    market["american_contracts"] = window["american"]
+    market["anchored_contracts"] = window["anchored"]
+
+
+@borrowing_kernel
+def rebuild(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, rules: PanelRules) -> None:
+    """Build the panel anew around the present spot and time: O(contracts * nodes)."""
+    _begin(0, math.log(market["spot"]), market["ts_ns"], market, expiries, panel, rules)
+    _take_in(0, market["contracts"], market, contracts, expiries, panel, rules)
+    _adopt(0, market, panel)
+    market["panel_rebuilds"] += 1
+
+
+@borrowing_kernel
+def _covers(window: Any, market: Any) -> bool:
+    if not window["start_ns"] <= market["ts_ns"] < window["end_ns"]:
         return False
-    return abs(math.log(market["spot"]) - market["panel_center"]) <= half_width
+    return abs(math.log(market["spot"]) - window["center"]) <= window["half_width"]
 
 
-@kernel
-def _blend_weights(position: float, panel: PanelArrays) -> None:
-    """Barycentric weights of the nodes at ``position`` in [-1, 1], into ``panel.blend``; they sum to 1."""
-    total = 0.0
-    exact = -1
-    for node in range(panel.nodes.shape[0]):
-        distance = position - panel.nodes[node]
-        if distance == 0.0:
-            exact = node
-            break
-        panel.blend[node] = panel.weights[node] / distance
-        total += panel.blend[node]
-    for node in range(panel.nodes.shape[0]):
-        if exact >= 0:
-            panel.blend[node] = 1.0 if node == exact else 0.0
+@borrowing_kernel
+def covers(market: Any, panel: PanelArrays) -> bool:
+    """Whether the present window holds the present spot and time."""
+    return market["panel_valid"] == 1 and _covers(panel.windows[market["panel_side"]], market)
+
+
+@borrowing_kernel
+def move_on(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, rules: PanelRules) -> None:
+    """Go to a window that holds the present spot and time: the prepared one if it does, else one built now."""
+    side = 1 - market["panel_side"]
+    window = panel.windows[side]
+    if market["panel_valid"] == 1 and window["in_work"] == 1 and _covers(window, market):
+        _take_in(side, market["contracts"], market, contracts, expiries, panel, rules)
+        _adopt(side, market, panel)
+    else:
+        rebuild(market, contracts, expiries, panel, rules)
+
+
+@borrowing_kernel
+def prepare_next(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, rules: PanelRules) -> None:
+    """Take a slice of contracts into the next window, once spot or time has passed half of the present one.
+
+    Spot that runs is met by a window around the end of the present one that it runs to, from now on; time that passes
+    by a window around the present spot, from the present end on.
+    """
+    if market["panel_valid"] == 0:
+        return
+    present = panel.windows[market["panel_side"]]
+    side = 1 - market["panel_side"]
+    if panel.windows[side]["in_work"] == 0:
+        if market["spot"] > present["high_spot"]:
+            _begin(side, present["center"] + rules.half_width, market["ts_ns"], market, expiries, panel, rules)
+        elif market["spot"] < present["low_spot"]:
+            _begin(side, present["center"] - rules.half_width, market["ts_ns"], market, expiries, panel, rules)
+        elif 2 * (market["ts_ns"] - present["start_ns"]) > present["end_ns"] - present["start_ns"]:
+            _begin(side, math.log(market["spot"]), present["end_ns"], market, expiries, panel, rules)
         else:
-            panel.blend[node] /= total
+            return
+        panel.windows[side]["in_work"] = 1
+    if panel.windows[side]["rows"] < market["contracts"]:
+        _take_in(side, SLICE_ROWS, market, contracts, expiries, panel, rules)
 
 
-@kernel
+@borrowing_kernel
+def _write_blend(window: Any, market: Any, grid: Any) -> None:
+    """Write the Lagrange weights of the nodes at the present spot; they sum to 1."""
+    nodes, weights, blend = grid["nodes"], grid["weights"], grid["blend"]
+    count = nodes.shape[0]
+    x = (math.log(market["spot"]) - window["center"]) / window["half_width"]
+    # The product of all distances but one's own, from both ends: no division, so a node itself is no exception.
+    product = 1.0
+    for node in range(count):
+        blend[node] = product
+        product *= x - nodes[node]
+    product = 1.0
+    for place in range(count):
+        node = count - 1 - place
+        blend[node] *= weights[node] * product
+        product *= x - nodes[node]
+
+
+@borrowing_kernel
 def _add_exactly(
-    row: int, market: Any, contracts: Any, expiries: Any, floor_ns: int, fields: NDArray[np.float64]
+    row: int, log_spot: float, market: Any, contracts: Any, expiries: Any, floor_ns: int, fields: NDArray[np.float64]
 ) -> None:
     contract = contracts[row]
     expiry = expiries[contract["expiry"]]
     tau = field_tau(contract["settles_ns"], market["ts_ns"], floor_ns)
-    gamma, vanna, charm = unit_fields(math.log(market["spot"]), contract, expiry, tau)
+    gamma, vanna, charm = unit_fields(log_spot, contract, expiry, tau)
     for book in range(contract["position"].shape[0]):
         quantity = contract["position"][book]
         fields[GAMMA, book] += quantity * gamma
@@ -288,56 +395,40 @@ def _add_exactly(
         fields[BETA_VANNA, book] += quantity * vanna * expiry["beta"]
 
 
-@kernel
-def evaluate(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, half_width: float, floor_ns: int) -> None:
+@borrowing_kernel
+def evaluate(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, floor_ns: int) -> None:
     """The fields at the present spot and time from the nodes and the hot contracts, into ``market.fields``."""
-    _blend_weights((math.log(market["spot"]) - market["panel_center"]) / half_width, panel)
-    late = (market["ts_ns"] - market["panel_start_ns"]) / (market["panel_end_ns"] - market["panel_start_ns"])
-    sums = panel.sums
-    for field in range(sums.shape[0]):
-        for book in range(sums.shape[1]):
-            begin = 0.0
-            end = 0.0
-            for node in range(panel.nodes.shape[0]):
-                begin += panel.blend[node] * sums[field, book, 0, node]
-                end += panel.blend[node] * sums[field, book, 1, node]
-            market["fields"][field, book] = begin + late * (end - begin)
-    for hot in range(market["hot_rows"]):
-        _add_exactly(panel.hot_rows[hot], market, contracts, expiries, floor_ns, market["fields"])
+    side = market["panel_side"]
+    window = panel.windows[side]
+    grid = panel.grid[0]
+    _write_blend(window, market, grid)
+    late = (market["ts_ns"] - window["start_ns"]) / (window["end_ns"] - window["start_ns"])
+    lanes, blend, sums = grid["lanes"], grid["blend"], window["sums"]
+    for lane in range(LANES):
+        lanes[lane] = 0.0
+    for node in range(blend.shape[0]):
+        begin, end = blend[node] * (1.0 - late), blend[node] * late
+        for lane in range(LANES):
+            lanes[lane] += begin * sums[0, node, lane] + end * sums[1, node, lane]
+    fields = market["fields"]
+    for field in range(fields.shape[0]):
+        for book in range(fields.shape[1]):
+            fields[field, book] = lanes[field * fields.shape[1] + book]
+    if window["hot_rows"] > 0:
+        log_spot = math.log(market["spot"])
+        for hot in range(window["hot_rows"]):
+            _add_exactly(panel.hot_rows[side, hot], log_spot, market, contracts, expiries, floor_ns, fields)
     market["fields_valid"] = 1
 
 
-@kernel
+@borrowing_kernel
 def recompute(market: Any, contracts: Any, expiries: Any, panel: PanelArrays, floor_ns: int) -> None:
-    """The fields over all contracts anew at the present spot and time, into ``panel.exact`` and ``panel.gross``."""
-    for field in range(panel.exact.shape[0]):
-        for book in range(panel.exact.shape[1]):
-            panel.exact[field, book] = 0.0
-            panel.gross[field, book] = 0.0
+    """The fields over all contracts anew at the present spot and time, into ``grid.exact``."""
+    exact = panel.grid[0]["exact"]
+    for field in range(exact.shape[0]):
+        for book in range(exact.shape[1]):
+            exact[field, book] = 0.0
     log_spot = math.log(market["spot"])
     for row in range(market["contracts"]):
-        contract = contracts[row]
-        if contract["active"] == 0 or not contract["vol"] > 0.0:
-            continue
-        _add_exactly(row, market, contracts, expiries, floor_ns, panel.exact)
-        expiry = expiries[contract["expiry"]]
-        tau = field_tau(contract["settles_ns"], market["ts_ns"], floor_ns)
-        gamma, vanna, charm = unit_fields(log_spot, contract, expiry, tau)
-        for book in range(panel.gross.shape[1]):
-            held = abs(contract["position"][book])
-            panel.gross[GAMMA, book] += held * abs(gamma)
-            panel.gross[VANNA, book] += held * abs(vanna)
-            panel.gross[CHARM, book] += held * abs(charm)
-            panel.gross[BETA_VANNA, book] += held * abs(vanna * expiry["beta"])
-
-
-@kernel
-def largest_error(market: Any, panel: PanelArrays) -> float:
-    """Largest |market.fields - exact| over gross, of all fields and books; call ``recompute`` first."""
-    largest = 0.0
-    for field in range(panel.exact.shape[0]):
-        for book in range(panel.exact.shape[1]):
-            gross = panel.gross[field, book]
-            if gross > 0.0:
-                largest = max(largest, abs(market["fields"][field, book] - panel.exact[field, book]) / gross)
-    return largest
+        if contracts[row]["active"] == 1 and contracts[row]["vol"] > 0.0:
+            _add_exactly(row, log_spot, market, contracts, expiries, floor_ns, exact)

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from dhpe.numerics.american import invert_american
 from dhpe.numerics.implied_vol import CROSSED, NO_ASK, NO_BID, NO_QUOTE, NO_TIME, SOLVED, WIDE, invert
 from dhpe.numerics.jit import kernel
-from dhpe.numerics.panel import PanelArrays, field_tau, put_on, take_off, unit_fields
+from dhpe.numerics.panel import PanelArrays, PanelRules, put_on, take_off
+from dhpe.numerics.panel_units import field_tau, unit_fields
 from dhpe.numerics.parity import forward_ratio
 from dhpe.numerics.smile import smile_vol
 from dhpe.numerics.state import NS_PER_YEAR, VOL_NONE, VOL_OWN_QUOTE, VOL_PAIR_QUOTE, VOL_SURFACE
@@ -28,18 +29,6 @@ class ContractState(NamedTuple):
     expiries: NDArray[np.void]  # (capacity,) of state.EXPIRY
     dirty: NDArray[np.int32]  # (capacity,): rows with a quote that is not yet in their vol
     panel: PanelArrays
-
-
-class PanelRules(NamedTuple):
-    """Widths and floors of the panel, and which quotes enter it; see ``parameters.Parameters``."""
-
-    half_width: float
-    window_ns: int
-    tau_floor_ns: int
-    hot_tau_ns: int
-    hot_width: float
-    rebuild_events: int
-    spread_max: float
 
 
 @kernel
@@ -128,7 +117,7 @@ def _set_vol(row: int, vol: float, giver: int, reason: int, state: ContractState
     market = state.market[0]
     take_off(row, market, state.contracts, state.expiries, state.panel)
     contract["vol"] = vol
-    put_on(row, market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
+    put_on(row, market, state.contracts, state.expiries, state.panel, rules)
     market["fields_valid"] = 0
 
 

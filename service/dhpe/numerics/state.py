@@ -56,7 +56,6 @@ CONTRACT: Final = np.dtype(
         ("right", "i1"),  # +1 call, -1 put
         ("american", "i1"),
         ("active", "i1"),  # 0 once settled
-        ("hot", "i1"),  # summed exactly at each tick instead of through the panel
         ("dirty", "i1"),  # has a quote that is not yet in its vol
         ("anchored", "i1"),  # a dealer_position has been seen
         ("vol_source", "i1"),
@@ -183,9 +182,7 @@ MARKET: Final = np.dtype(
         ("dirty_rows", "i4"),
         # panel
         ("panel_valid", "i1"),
-        ("panel_center", "f8"),
-        ("panel_start_ns", "i8"),
-        ("panel_end_ns", "i8"),
+        ("panel_side", "i1"),  # which of the two windows is the present one
         ("panel_events", "i8"),
         ("panel_rebuilds", "i8"),
         ("hot_rows", "i4"),

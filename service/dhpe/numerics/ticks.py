@@ -15,7 +15,8 @@ from dhpe.numerics import panel
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.option_trades import apply_option_trade
 from dhpe.numerics.quotes import flag_quote, keep_quote, late_share
-from dhpe.numerics.revalue import ContractState, PanelRules, mark_dirty, revalue_dirty
+from dhpe.numerics.panel import PanelRules
+from dhpe.numerics.revalue import ContractState, mark_dirty, revalue_dirty
 from dhpe.numerics.side_labels import SideRules, label_underlying_trade
 from dhpe.numerics.state import LATE_QUOTE, QUOTE_WITHOUT_SPOT, SPOT_INDEX, TIME_BACKWARDS
 from dhpe.numerics.underlying_ticks import (
@@ -94,18 +95,11 @@ def refresh_fields(state: ContractState, rules: PanelRules) -> None:
     market = state.market[0]
     if not market["spot"] > 0.0 or market["contracts"] == 0:
         return
-    if market["panel_events"] > rules.rebuild_events or not panel.covers(market, rules.half_width):
-        panel.rebuild(
-            market,
-            state.contracts,
-            state.expiries,
-            state.panel,
-            rules.half_width,
-            rules.window_ns,
-            rules.tau_floor_ns,
-            (rules.hot_tau_ns, rules.hot_width),
-        )
-    panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.half_width, rules.tau_floor_ns)
+    if market["panel_events"] > rules.rebuild_events:
+        panel.rebuild(market, state.contracts, state.expiries, state.panel, rules)
+    elif not panel.covers(market, state.panel):
+        panel.move_on(market, state.contracts, state.expiries, state.panel, rules)
+    panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns)
 
 
 @kernel
@@ -224,6 +218,7 @@ def advance(
         _apply(events, place, rows[place], state, tape, levels, rules, labels)
         if market["spot"] != spot:
             refresh_fields(state, panel_rules)
+        panel.prepare_next(market, state.contracts, state.expiries, state.panel, panel_rules)
         if grid.pressure_ns == 0 or now_ns // grid.pressure_ns > market["pressure_slot"]:
             market["pressure_slot"] = 0 if grid.pressure_ns == 0 else now_ns // grid.pressure_ns
             refresh_fields(state, panel_rules)
