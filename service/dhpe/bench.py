@@ -34,6 +34,7 @@ from dhpe.underlying import rules_of
 
 CONTRACTS: Final = 20_000
 REPETITIONS: Final = 7
+HOT: Final = 200
 _START_NS: Final = 1_790_000_000 * NS_PER_S
 _DAY_NS: Final = 86_400 * NS_PER_S
 
@@ -60,8 +61,11 @@ def median_s(action: Callable[[], object], calls: int = 1) -> float:
     return statistics.median(taken)
 
 
-def a_chain(parameters: Parameters, contracts: int = CONTRACTS) -> Book:
-    """An index chain at 5000 over twelve expiries, every contract held and valued; nothing near its expiry."""
+def a_chain(parameters: Parameters, contracts: int = CONTRACTS, hot: int = 0) -> Book:
+    """An index chain at 5000 over twelve expiries, every contract held and valued; nothing near its expiry.
+
+    ``hot`` contracts more settle in five minutes, around the money.
+    """
     random = np.random.default_rng(7)
     book = Book(parameters)
     for number in range(contracts):
@@ -70,9 +74,15 @@ def a_chain(parameters: Parameters, contracts: int = CONTRACTS) -> Book:
         strike = 3000.0 + 5.0 * (number // 24)
         book.add(Contract(f"X{number}", right, strike, 100.0, american=False, settles_ns=settles_ns))
         book.open_interest(OpenInterest(f"X{number}", "2026-09-21", float(random.integers(1, 5000))))
+    for number in range(hot):
+        strike = 5000.0 + 0.1 * (number // 2 - hot // 4)
+        right = 1 if number % 2 == 0 else -1
+        book.add(Contract(f"H{number}", right, strike, 100.0, american=False, settles_ns=_START_NS + 300 * NS_PER_S))
+        book.open_interest(OpenInterest(f"H{number}", "2026-09-21", float(random.integers(1, 5000))))
+    contracts += hot
     book.state.contracts["vol"][:contracts] = random.uniform(0.12, 0.35, contracts)
-    book.state.expiries["rate"][:12] = 0.04
-    book.state.expiries["carry"][:12] = 0.03
+    book.state.expiries["rate"][:13] = 0.04
+    book.state.expiries["carry"][:13] = 0.03
     book.state.market["spot"] = 5000.0
     book.state.market["ts_ns"] = _START_NS
     return book
@@ -133,6 +143,26 @@ def panel_figures(parameters: Parameters) -> list[Figure]:
         Figure("option event", event_s * 1e6, "µs", full, full_s * 1e6, full_s / event_s),
         Figure("panel rebuild", rebuild_s * 1e3, "ms", full, full_s * 1e3, full_s / rebuild_s),
         Figure("panel error", error, "of the gross field", "limit of the model", 1e-7, 1e-7 / error),
+    ]
+
+
+def hot_figures(parameters: Parameters) -> list[Figure]:
+    """Spot tick and error with 200 contracts in the hot set, five minutes before a same-day expiry."""
+    book = a_chain(parameters, CONTRACTS - HOT, HOT)
+    state, rules = book.state, rules_of(parameters)[1]
+    market = state.market[0]
+    panel.rebuild(market, state.contracts, state.expiries, state.panel, rules)
+    full_s = median_s(lambda: panel.recompute(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns))
+    ticks = 2_000
+    tick_s = median_s(lambda: _spot_ticks(state, rules, ticks), ticks)
+    market["spot"] *= 1.0 + 3e-4
+    panel.evaluate(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns)
+    error = largest_error(market, state.contracts, state.expiries, state.panel, rules.tau_floor_ns)
+    hot = f"{int(market['hot_rows'])} hot contracts"
+    full = f"full recomputation of {CONTRACTS:,} contracts"
+    return [
+        Figure(f"spot tick, {hot}", tick_s * 1e9, "ns", full, full_s * 1e9, full_s / tick_s),
+        Figure(f"panel error, {hot}", error, "of the gross field", "limit of the model", 1e-7, 1e-7 / error),
     ]
 
 
@@ -232,4 +262,10 @@ def table(figures: Sequence[Figure]) -> str:
 
 def measure(parameters: Parameters) -> list[Figure]:
     """All figures of this machine."""
-    return [*panel_figures(parameters), inversion_figure(), *side_figures(), *stream_figures(parameters)]
+    return [
+        *panel_figures(parameters),
+        *hot_figures(parameters),
+        inversion_figure(),
+        *side_figures(),
+        *stream_figures(parameters),
+    ]

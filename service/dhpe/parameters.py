@@ -20,6 +20,7 @@ class Parameters:
     surface_interval_s: float = 10.0
     landscape_interval_s: float = 60.0
     landscape_move_share: float = 0.001
+    screening_length: float = 0.01  # of the potential, in log price
     bar_s: float = 1.0
     future_limit_ms: int = 1000
     spot_max_age_s: float = 60.0

@@ -69,6 +69,7 @@ class ModelSettings(BaseSettings):
     landscape_move_share: Positive = Field(
         _MODEL.landscape_move_share, description="move of spot, as a share, that has flips and walls computed at once"
     )
+    screening_length: Positive = Field(_MODEL.screening_length, description="of the potential, in log price")
     bar_s: Positive = Field(_MODEL.bar_s, description="length of the regime's bars")
     future_limit_ms: int = Field(_MODEL.future_limit_ms, ge=0, description="event time may lead the append time so far")
     spot_max_age_s: Positive = Field(_MODEL.spot_max_age_s, description="an older spot is null")

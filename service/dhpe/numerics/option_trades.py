@@ -34,8 +34,7 @@ def _move(row: int, flow: float, weighted: float, state: ContractState, rules: P
     market = state.market[0]
     panel.move_position(row, FLOW, flow, market, state.contracts, state.expiries, state.panel)
     panel.move_position(row, WEIGHTED, weighted, market, state.contracts, state.expiries, state.panel)
-    if state.panel.priced[row] == 0:
-        panel.put_on(row, market, state.contracts, state.expiries, state.panel, rules)
+    panel.put_on(row, market, state.contracts, state.expiries, state.panel, rules)
     market["fields_valid"] = 0
 
 

@@ -201,7 +201,7 @@ def _put_on_side(row: int, side: int, contracts: Any, expiries: Any, panel: Pane
 
 @borrowing_kernel
 def put_on(row: int, market: Any, contracts: Any, expiries: Any, panel: PanelArrays, rules: PanelRules) -> None:
-    """Add one contract where it is missing: to the nodes or the hot set, unless it is settled, unheld or without vol."""
+    """Add one contract where it is missing, to the nodes or the hot set, unless settled, unheld or without vol."""
     if market["panel_valid"] == 0:
         return
     for side in range(SIDES):

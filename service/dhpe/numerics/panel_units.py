@@ -25,8 +25,8 @@ _DENSITY_CUT = 26.0  # the normal density there is 1e-147: nothing, and its prod
 _THIRD, _FIFTH, _SIXTH, _SEVENTH = 1.0 / 3.0, 1.0 / 5.0, 1.0 / 6.0, 1.0 / 7.0
 
 SLOPE_MAX: Final = 0.05
-"""Steepest d1 per unit of x for the series to the seventh power: its error stays below slope^8 / sqrt(8!) = 2e-13 of the
-peak of the density (Cramer's bound on Hermite functions). Sharper contracts are priced node by node."""
+"""Steepest d1 per unit of x for the series to the seventh power: its error stays below slope^8 / sqrt(8!) = 2e-13 of
+the peak of the density (Cramer's bound on Hermite functions). Sharper contracts are priced node by node."""
 
 TERM: Final = np.dtype(
     [
@@ -94,6 +94,29 @@ def write_terms(window: Any, expiries: NDArray[np.void], count: int, floor_ns: i
 
 
 @borrowing_kernel
+def _density_series(f1: float, bend: float) -> tuple[float, float, float, float, float, float]:
+    """Coefficients 2 to 7 of f with f(0) = 1: (n + 1) f_{n+1} = f1 f_n - bend f_{n-1}."""
+    f2 = (f1 * f1 - bend) * 0.5
+    f3 = (f1 * f2 - bend * f1) * _THIRD
+    f4 = (f1 * f3 - bend * f2) * 0.25
+    f5 = (f1 * f4 - bend * f3) * _FIFTH
+    f6 = (f1 * f5 - bend * f4) * _SIXTH
+    return f2, f3, f4, f5, f6, (f1 * f6 - bend * f5) * _SEVENTH
+
+
+@borrowing_kernel
+def _dividend_series(
+    e1: float, growth: float, size: float, f: tuple[float, float, float, float, float]
+) -> tuple[float, float, float, float, float]:
+    """Coefficients 2 to 6 of D with D' = growth D + size f, ``f`` its coefficients 1 to 5."""
+    e2 = (growth * e1 + size * f[0]) * 0.5
+    e3 = (growth * e2 + size * f[1]) * _THIRD
+    e4 = (growth * e3 + size * f[2]) * 0.25
+    e5 = (growth * e4 + size * f[3]) * _FIFTH
+    return e2, e3, e4, e5, (growth * e5 + size * f[4]) * _SIXTH
+
+
+@borrowing_kernel
 def _write_series(
     contract: Any, term: Any, half_width: float, nodes: NDArray[np.float64], units: NDArray[np.float64]
 ) -> None:
@@ -112,12 +135,7 @@ def _write_series(
     if -_DENSITY_CUT < d1 < _DENSITY_CUT:
         density = value * _INVERSE_SQRT_2PI * math.exp(-0.5 * d1 * d1)
         f1 = half_width - d1 * slope
-    f2 = (f1 * f1 - bend) * 0.5
-    f3 = (f1 * f2 - bend * f1) * _THIRD
-    f4 = (f1 * f3 - bend * f2) * 0.25
-    f5 = (f1 * f4 - bend * f3) * _FIFTH
-    f6 = (f1 * f5 - bend * f4) * _SIXTH
-    f7 = (f1 * f6 - bend * f5) * _SEVENTH
+    f2, f3, f4, f5, f6, f7 = _density_series(f1, bend)
     # The dividend part of charm, D(x) = right q V N(right d1): D' = half_width D + q slope f, V the forward's value.
     dividends = term["dividend_yield"] * slope * density
     right = float(contract["right"])
@@ -125,11 +143,7 @@ def _write_series(
     if term["dividend_yield"] != 0.0:
         e0 = right * term["dividend_yield"] * value * 0.5 * math.erfc(-right * d1 * _INVERSE_SQRT_2)
     e1 = half_width * e0 + dividends
-    e2 = (half_width * e1 + dividends * f1) * 0.5
-    e3 = (half_width * e2 + dividends * f2) * _THIRD
-    e4 = (half_width * e3 + dividends * f3) * 0.25
-    e5 = (half_width * e4 + dividends * f4) * _FIFTH
-    e6 = (half_width * e5 + dividends * f5) * _SIXTH
+    e2, e3, e4, e5, e6 = _dividend_series(e1, half_width, dividends, (f1, f2, f3, f4, f5))
     d2 = d1 - deviation
     half_inverse_tau = term["half_inverse_tau"]
     drift = term["carry"] * inverse_deviation
