@@ -21,7 +21,7 @@ from dhpe.engine import Engine
 from dhpe.numerics import panel
 from dhpe.numerics.implied_vol import invert
 from dhpe.numerics.jit import borrowing_kernel, kernel
-from dhpe.numerics.panel import PanelRules
+from dhpe.numerics.panel_arrays import PanelRules
 from dhpe.numerics.panel_check import largest_error
 from dhpe.numerics.revalue import ContractState
 from dhpe.numerics.side_calibration import CLASSES, SITUATIONS, Counts, calibrate

@@ -11,7 +11,7 @@ import numpy as np
 
 from dhpe.columns import Contract, DealerPosition, OpenInterest, Rates
 from dhpe.numerics.option_trades import forget_waiting
-from dhpe.numerics.panel import panel_arrays
+from dhpe.numerics.panel_arrays import panel_arrays
 from dhpe.numerics.revalue import ContractState
 from dhpe.numerics.state import (
     CONTRACT,

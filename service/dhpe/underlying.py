@@ -15,7 +15,7 @@ from dhpe.landscape import Landscape, landscape
 from dhpe.liquidity import KyleLambda, amihud_illiquidity, estimate
 from dhpe.numerics.option_trades import TRADE_SLOTS
 from dhpe.numerics.order_book import LEVELS
-from dhpe.numerics.panel import PanelRules
+from dhpe.numerics.panel_arrays import PanelRules
 from dhpe.numerics.panel_check import largest_error
 from dhpe.numerics.parity import fit_forwards
 from dhpe.numerics.revalue import fill_from_smile, revalue_dirty, weigh_expiries

@@ -11,7 +11,7 @@ from dhpe.book import Book
 from dhpe.columns import Contract, OpenInterest
 from dhpe.numerics import panel
 from dhpe.numerics.black import gamma_vanna_charm
-from dhpe.numerics.panel import PanelRules
+from dhpe.numerics.panel_arrays import PanelRules
 from dhpe.numerics.panel_check import largest_error
 from dhpe.numerics.panel_units import SLOPE_MAX, unit_fields, write_terms, write_units
 from dhpe.numerics.revalue import ContractState

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from dhpe.columns import MULTI_LEG
 from dhpe.numerics import panel
 from dhpe.numerics.jit import kernel
-from dhpe.numerics.panel import PanelRules
+from dhpe.numerics.panel_arrays import PanelRules
 from dhpe.numerics.revalue import ContractState, revalue
 from dhpe.numerics.side_labels import SideRules, label_option_trade, learn_from_waiting
 from dhpe.numerics.state import CANCEL_OF_UNKNOWN_TRADE, FLOW, TRADE_CANCELLED, WEIGHTED

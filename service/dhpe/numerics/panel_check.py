@@ -4,7 +4,8 @@ import math
 from typing import Any
 
 from dhpe.numerics.jit import borrowing_kernel
-from dhpe.numerics.panel import PanelArrays, recompute
+from dhpe.numerics.panel import recompute
+from dhpe.numerics.panel_arrays import PanelArrays
 from dhpe.numerics.panel_units import field_tau, unit_fields
 from dhpe.numerics.state import BETA_VANNA, CHARM, GAMMA, VANNA
 

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from dhpe.numerics.american import invert_american
 from dhpe.numerics.implied_vol import CROSSED, NO_ASK, NO_BID, NO_QUOTE, NO_TIME, SOLVED, WIDE, invert
 from dhpe.numerics.jit import kernel
-from dhpe.numerics.panel import PanelArrays, PanelRules, put_on, take_off
+from dhpe.numerics.panel import put_on, take_off
+from dhpe.numerics.panel_arrays import PanelArrays, PanelRules
 from dhpe.numerics.panel_units import field_tau, unit_fields
 from dhpe.numerics.parity import forward_ratio
 from dhpe.numerics.smile import smile_vol
