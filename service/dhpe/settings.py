@@ -63,12 +63,8 @@ class ModelSettings(BaseSettings):
     surface_interval_s: Positive = Field(
         _MODEL.surface_interval_s, description="grid on which the surface is fitted anew"
     )
-    landscape_interval_s: Positive = Field(
-        _MODEL.landscape_interval_s, description="grid on which flips and walls are computed anew"
-    )
-    landscape_move_share: Positive = Field(
-        _MODEL.landscape_move_share, description="move of spot, as a share, that has flips and walls computed at once"
-    )
+    landscape_interval_s: Positive = Field(_MODEL.landscape_interval_s, description="grid of new flips and walls")
+    landscape_move_share: Positive = Field(_MODEL.landscape_move_share, description="move of spot that has them anew")
     screening_length: Positive = Field(_MODEL.screening_length, description="of the potential, in log price")
     bar_s: Positive = Field(_MODEL.bar_s, description="length of the regime's bars")
     future_limit_ms: int = Field(_MODEL.future_limit_ms, ge=0, description="event time may lead the append time so far")

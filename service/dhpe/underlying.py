@@ -166,7 +166,7 @@ class Underlying:
             if due == DONE:
                 return
             if due == REFIT:
-                self._refit(max(int(events["ts_event_ns"][place]), int(self.market["ts_ns"])))
+                self.refit(max(int(events["ts_event_ns"][place]), int(self.market["ts_ns"])))
                 continue
             if due == CLOSE_BAR:
                 yield Stop(place, due)
@@ -174,7 +174,7 @@ class Underlying:
             else:
                 yield Stop(place - 1, PUBLISH)
 
-    def _refit(self, now_ns: int) -> None:
+    def refit(self, now_ns: int) -> None:
         """Forwards, then the waiting quotes, then smiles and betas, then the vols that only the smile gives."""
         state = self.book.state
         market = self.market

@@ -8,6 +8,7 @@ import pytest
 from dhpe.columns import (
     CLOCK,
     DEPTH,
+    EVENT,
     INDEX_VALUE,
     OPTION_QUOTE,
     OPTION_TRADE,
@@ -154,8 +155,9 @@ def test_several_underlyings_have_markets_of_their_own():
     """Names, prices and chains do not mix; one more underlying leaves the first as it was."""
     one = seconds(SimulationSettings(seed=SEED), 1)
     two = seconds(SimulationSettings(seed=SEED, underlyings=("SIM", "SIX")), 1)
-    mine = [row for row in flat(two) if row[8] == repr("SIM")]
-    assert {row[8] for row in flat(two)} == {repr("SIM"), repr("SIX")}
+    place = EVENT.names.index("underlying")
+    mine = [row for row in flat(two) if row[place] == repr("SIM")]
+    assert {row[place] for row in flat(two)} == {repr("SIM"), repr("SIX")}
     assert [row[1:] for row in mine] == [row[1:] for row in flat(one)]  # but for the offset
 
 

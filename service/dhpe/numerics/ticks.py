@@ -14,8 +14,8 @@ from dhpe.columns import DEPTH, INDEX_VALUE, OPTION_QUOTE, OPTION_TRADE, QUOTE, 
 from dhpe.numerics import panel
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.option_trades import apply_option_trade
-from dhpe.numerics.quotes import flag_quote, keep_quote, late_share
 from dhpe.numerics.panel_arrays import PanelRules
+from dhpe.numerics.quotes import flag_quote, keep_quote, late_share
 from dhpe.numerics.revalue import ContractState, mark_dirty, revalue_dirty
 from dhpe.numerics.side_labels import SideRules, label_underlying_trade
 from dhpe.numerics.state import LATE_QUOTE, QUOTE_WITHOUT_SPOT, SPOT_INDEX, TIME_BACKWARDS
