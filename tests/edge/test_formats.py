@@ -48,7 +48,7 @@ def test_the_content_tells_the_format(tmp_path: Path, content: bytes, name: str)
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "is empty; known are jsonl, lean, cboe, binance, and --format names one"),
+        (b"", "is empty; known are jsonl, lean, cboe, binance, deribit, and --format names one"),
         (b"hello world\n", "its content is of no known format"),
         (b"DBN\x01....", "looks like dbn, which this version does not read"),
         (b"\x28\xb5\x2f\xfd....", "looks like dbn.zst, which this version does not read"),
