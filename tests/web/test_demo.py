@@ -107,6 +107,7 @@ def test_a_telephone_shows_the_running_market_too(address: str, open_page: OpenP
 def test_the_api_answers_what_the_terminal_promises(demo: Demo, address: str) -> None:
     """The printed curl line works, and the metrics count what the engine did."""
     asked = demo.said(r"curl -s (\S+)", 10).group(1)
+    demo.said("first amplification", COLD_MS / 1000)
     body = httpx.get(asked).json()
     assert body["simulated"] is True
     assert body["age_s"] < 5
@@ -127,4 +128,5 @@ def test_it_ends_on_sigterm_with_a_summary_although_a_page_is_open(
     assert demo.end() == 0
     demo.said(r"[1-9]\d* records in \d+\.\d s, [1-9]\d* alerts", 5)
     expect(page.locator("#connection")).to_have_text("reconnecting")
-    said.clear()  # the browser itself reports the refused connection
+    page.close()  # it would go on trying
+    said.clear()  # the browser itself reports each refused connection
