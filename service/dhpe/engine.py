@@ -5,7 +5,6 @@ a log is cut into steps, as long as the order stays; it reads no clock and does 
 a replay, in a backtest and in the tests.
 """
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -56,6 +55,7 @@ class Engine:
         self._underlyings: dict[str, tuple[Underlying, Judge]] = {}
         self._sequences = SequenceMemory()
         self._offsets = {CHAIN: -1, TICKS: -1}
+        self._flags_before: dict[str, NDArray[np.int64]] = {}
         self._result = StepResult([], [], [], {})
 
     @property
@@ -66,25 +66,27 @@ class Engine:
     def step(self, chain: Batch, ticks: Batch) -> StepResult:
         """Apply ``chain``, then ``ticks``, each in its own order. Any kind of record is allowed in either."""
         self._result = StepResult([], [], [], {})
-        before = self._flag_counts()
+        self._flags_before.clear()
         self._apply(chain, CHAIN)
         self._apply(ticks, TICKS)
-        flags = self._flag_counts()
-        flags.subtract(before)
-        self._result.flags.update({name: count for name, count in flags.items() if count})
+        self._result.flags.update(self._new_flags())
         return self._result
 
-    def _flag_counts(self) -> Counter[str]:
-        total: Counter[str] = Counter()
-        for underlying, _ in self._underlyings.values():
-            total.update(dict(zip(FLAGS, underlying.market["flags"].tolist(), strict=True)))
-        return total
+    def _new_flags(self) -> dict[str, int]:
+        """What the underlyings of this step have flagged in it; the others are not asked."""
+        total = np.zeros(len(FLAGS), np.int64)
+        for name, before in self._flags_before.items():
+            total += self._underlyings[name][0].market["flags"] - before
+        return {name: count for name, count in zip(FLAGS, total.tolist(), strict=True) if count}
 
     def _named(self, name: str) -> tuple[Underlying, Judge]:
         if name not in self._underlyings:
             underlying = Underlying(name, self.parameters)
             self._underlyings[name] = (underlying, Judge(underlying, self.engine_version))
-        return self._underlyings[name]
+        named = self._underlyings[name]
+        if name not in self._flags_before:
+            self._flags_before[name] = named[0].market["flags"].copy()
+        return named
 
     def _reject(self, batch: Batch, topic: str, event: np.void, reason: str, detail: str) -> None:
         file = batch.names[event["file"]] if event["file"] >= 0 else ""
