@@ -36,9 +36,9 @@ def sources(*folders: str, suffixes: tuple[str, ...] = (".py",)) -> Iterator[Pat
 
 
 def rooms_below_the_edge() -> set[str]:
-    """The modules of all floors under ``settings``, as the import contract names them."""
+    """The modules of all floors under the settings, as the import contract names them."""
     layers = CONTRACTS[0]["layers"]
-    floors = layers[layers.index("settings") + 1 :]
+    floors = layers[layers.index("(model_settings)") + 1 :]
     return {room.strip(" ()") for floor in floors for room in floor.split("|")}
 
 
