@@ -4,18 +4,8 @@ import shutil
 from collections.abc import Callable, Iterator
 
 import pytest
+from deploy.picture.picture import CHROMIUM
 from playwright.sync_api import Browser, Page, sync_playwright
-
-ARGUMENTS = [
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-]
 
 OpenPage = Callable[..., Page]
 
@@ -26,7 +16,7 @@ def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     assert program, "install chromium (make setup does, on Debian as root)"
     with sync_playwright() as playwright:
-        started = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
+        started = playwright.chromium.launch(executable_path=program, args=CHROMIUM)
         yield started
         started.close()
 
