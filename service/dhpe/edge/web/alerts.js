@@ -75,8 +75,10 @@ export function alertBook() {
   };
   return {
     clear() { known = new Map(); list.replaceChildren(); count(); },
-    // `fresh`: it has just happened, so it is announced and shown arriving.
+    // `fresh`: it has just happened, so it is announced and shown arriving; even where the past, asked for at the same
+    // moment, has brought it already.
     add(alert, fresh) {
+      if (fresh) document.getElementById("announcement").textContent = `Alert: ${alert.reason}`;
       if (known.has(alert.id)) return;
       known.set(alert.id, alert);
       const element = item(alert);
@@ -85,10 +87,7 @@ export function alertBook() {
         known.delete(list.lastElementChild.dataset.id);
         list.lastElementChild.remove();
       }
-      if (fresh) {
-        element.classList.add("new");
-        document.getElementById("announcement").textContent = `Alert: ${alert.reason}`;
-      }
+      if (fresh) element.classList.add("new");
       count();
     },
     // In the order of drawing: what matters most lies on top.
