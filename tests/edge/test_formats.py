@@ -36,6 +36,8 @@ def packed_lean() -> bytes:
         (CBOE, "cboe"),
         (gzip.compress(CBOE), "cboe"),
         (packed_lean(), "lean"),
+        (b"DBN\x03....", "dbn"),
+        (b"\x28\xb5\x2f\xfd....", "dbn"),
     ],
 )
 def test_the_content_tells_the_format(tmp_path: Path, content: bytes, name: str) -> None:
@@ -48,10 +50,8 @@ def test_the_content_tells_the_format(tmp_path: Path, content: bytes, name: str)
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (b"", "is empty; known are jsonl, lean, cboe, binance, deribit, and --format names one"),
+        (b"", "is empty; known are jsonl, lean, cboe, dbn, binance, deribit, and --format names one"),
         (b"hello world\n", "its content is of no known format"),
-        (b"DBN\x01....", "looks like dbn, which this version does not read"),
-        (b"\x28\xb5\x2f\xfd....", "looks like dbn.zst, which this version does not read"),
         (gzip.compress(RECORD * 1000)[:40], "the gzip stream is broken"),
         (b"\x1f\x8bnonsense", "is not readable|unknown compression"),
         (b"PK\x03\x04nonsense", "is no zip"),

@@ -17,21 +17,20 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from dhpe.columns import Batch, Reject
-from dhpe.edge.formats import binance, cboe, deribit, jsonl, lean
+from dhpe.edge.formats import binance, cboe, dbn, deribit, jsonl, lean
 from dhpe.edge.formats.cboe import NOTHING_TOLD, ChainFacts
 from dhpe.edge.formats.files import GZIP_MAGIC, InputError, opened, unreadable
 from dhpe.edge.formats.merge import merged
 
 __all__ = ["FORMATS", "STANDARD_INPUT", "ChainFacts", "InputError", "Plan", "expected_records", "plan", "read"]
 
-FORMATS: Final = ("jsonl", "lean", "cboe", "binance", "deribit")
+FORMATS: Final = ("jsonl", "lean", "cboe", "dbn", "binance", "deribit")
 STANDARD_INPUT: Final = jsonl.STANDARD_INPUT
 
 _KNOWN: Final = f"known are {', '.join(FORMATS)}"
 _HEAD_BYTES: Final = 65_536
 _SAMPLE_BYTES: Final = 1024 * 1024
 _ZIP_MAGIC: Final = b"PK\x03\x04"
-_LATER_MAGIC: Final = {b"DBN": "dbn", b"\x28\xb5\x2f\xfd": "dbn.zst"}
 
 
 class Plan(NamedTuple):
@@ -91,11 +90,11 @@ def read(chosen: Plan) -> Iterator[Batch | Reject]:
 
 
 def expected_records(chosen: Plan) -> int | None:
-    """About how many records ``read`` will yield, without reading the files; None for standard input."""
+    """About how many records ``read`` will yield, without reading the files; None where only that would tell."""
     records = 0
     for found, files in chosen.parts:
         for file in files:
-            if file == STANDARD_INPUT:
+            if file == STANDARD_INPUT or found == "dbn":
                 return None
             if found == "lean":
                 records += lean.expected_records(Path(file))
@@ -111,6 +110,8 @@ def _sources(chosen: Plan) -> Iterator[Iterable[Batch | Reject]]:
             yield lean.read(paths)
         elif found == "cboe":
             yield cboe.read(paths, chosen.told)
+        elif found == "dbn":
+            yield dbn.read(paths[0])
         elif found == "binance":
             yield binance.read(paths[0])
         elif found == "deribit":
@@ -146,9 +147,8 @@ def _detect(path: Path) -> str:
         head = stream.read(_HEAD_BYTES)
     if head.startswith(_ZIP_MAGIC) and lean.is_lean(path):
         return "lean"
-    for magic, name in _LATER_MAGIC.items():
-        if head.startswith(magic):
-            raise InputError(f"{path}: looks like {name}, which this version does not read; {_KNOWN}")
+    if head.startswith(dbn.MAGIC):
+        return "dbn"
     first = head.lstrip().partition(b"\n")[0]
     if first.startswith((b"{", b"[")):
         return "jsonl"
