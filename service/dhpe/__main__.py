@@ -6,23 +6,20 @@ imports what it needs when it is called, so that ``--help`` and a wrong call ans
 
 import json
 import sys
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from dhpe import __version__
-from dhpe.settings import Settings, SettingsError
+from dhpe.backtest_commands import backtests
+from dhpe.command_line import FAILURE, Config, Format, HttpHost, HttpPort, Json, one_line, plan_of, settings_of
 
 if TYPE_CHECKING:
     from dhpe.columns import Batch
-    from dhpe.edge.formats import Plan
 
 SIMULATE: Final = "simulate"
-WRONG_CALL: Final = 2
-FAILURE: Final = 1
 
 cli = typer.Typer(
     name="dhpe",
@@ -32,16 +29,7 @@ cli = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-backtests = typer.Typer(
-    name="backtest", help="Score the models on recorded markets.", no_args_is_help=True, pretty_exceptions_enable=False
-)
 cli.add_typer(backtests)
-
-Config = Annotated[Path | None, typer.Option("--config", help="TOML file of settings; the environment beats it.")]
-HttpHost = Annotated[str | None, typer.Option(help="Address of the API and the page.")]
-HttpPort = Annotated[int | None, typer.Option(help="Port of the API and the page; 0 takes a free one.")]
-Format = Annotated[str | None, typer.Option("--format", help="jsonl, lean, cboe, dbn, binance or deribit.")]
-Json = Annotated[bool, typer.Option("--json", help="For programs.")]
 
 
 def _version(*, asked: bool) -> None:
@@ -60,8 +48,8 @@ def _options(
 @cli.command()
 def run(config: Config = None, http_host: HttpHost = None, http_port: HttpPort = None) -> None:
     """Work on the log (Kafka, or the embedded one where none is named) and serve the API."""
-    with _one_line():
-        settings = _settings(config, http_host=http_host, http_port=http_port)
+    with one_line():
+        settings = settings_of(config, http_host=http_host, http_port=http_port)
         from dhpe import app  # noqa: PLC0415
 
         app.run(settings)
@@ -70,8 +58,8 @@ def run(config: Config = None, http_host: HttpHost = None, http_port: HttpPort =
 @cli.command()
 def serve(config: Config = None, http_host: HttpHost = None, http_port: HttpPort = None) -> None:
     """Serve the API alone, from the output topics."""
-    with _one_line():
-        settings = _settings(config, http_host=http_host, http_port=http_port)
+    with one_line():
+        settings = settings_of(config, http_host=http_host, http_port=http_port)
         from dhpe import app  # noqa: PLC0415
 
         app.serve(settings)
@@ -86,8 +74,8 @@ def demo(
     http_port: HttpPort = None,
 ) -> None:
     """Show a simulated market live, without a broker."""
-    with _one_line():
-        settings = _settings(config, http_host=http_host, http_port=http_port)
+    with one_line():
+        settings = settings_of(config, http_host=http_host, http_port=http_port)
         from dhpe import app  # noqa: PLC0415
 
         app.demo(settings, duration, speed=speed)
@@ -104,8 +92,8 @@ def feed(
     config: Config = None,
 ) -> None:
     """Put a source on the input topics."""
-    with _one_line():
-        settings = _settings(config)
+    with one_line():
+        settings = settings_of(config)
         if SIMULATE in sources and len(sources) > 1:
             raise typer.BadParameter("`simulate` is a source of its own: name it alone")
         from dhpe import app  # noqa: PLC0415
@@ -113,7 +101,7 @@ def feed(
         from dhpe.edge.feeds import FeedRules  # noqa: PLC0415
 
         live = sources == [SIMULATE]
-        batches = _simulated() if live else formats.read(_plan(sources, file_format))
+        batches = _simulated() if live else formats.read(plan_of(sources, file_format))
         rules = FeedRules(
             speed=(1.0 if live else None) if speed is None else speed,
             closing_ms=None if live else settings.pressure_interval_ms,
@@ -130,8 +118,8 @@ def topics(
     config: Config = None,
 ) -> None:
     """Make the topics on Kafka that are missing, and check them all."""
-    with _one_line():
-        settings = _settings(config)
+    with one_line():
+        settings = settings_of(config)
         import asyncio  # noqa: PLC0415
 
         from dhpe.edge.log_lines import configure  # noqa: PLC0415
@@ -164,9 +152,9 @@ def replay(
     config: Config = None,
 ) -> None:
     """Send files through the same engine, without a log."""
-    with _one_line():
-        settings = _settings(config)
-        _plan(inputs, file_format)
+    with one_line():
+        settings = settings_of(config)
+        plan_of(inputs, file_format)
         from dhpe import replay as replaying  # noqa: PLC0415
 
         replaying.main(
@@ -181,72 +169,6 @@ def replay(
         )
 
 
-@backtests.command("regime")
-def backtest_regime(
-    reference: Annotated[Path, typer.Option(metavar="BARS.csv", help="Columns date, close, iv_index, vvix.")],
-    output: Annotated[Path, typer.Option(help="Folder of labels.csv, made where missing.")] = Path(),
-    as_json: Json = False,
-) -> None:
-    """Label bars with the seeds' own rules."""
-    with _one_line():
-        from dhpe.backtest import BarsError, regime_reference  # noqa: PLC0415
-
-        try:
-            labelled = regime_reference(reference, output)
-        except BarsError as error:
-            typer.echo(f"dhpe: {error}", err=True)
-            raise typer.Exit(FAILURE) from error
-        if as_json:
-            typer.echo(json.dumps(labelled._asdict()))
-            return
-        typer.echo(f"{labelled.bars} bars; {len(labelled.near_threshold)} hung on less than 1e-10")
-        for name, counts in (("vanna", labelled.vanna_labels), ("crash", labelled.crash_labels)):
-            typer.echo(f"{name}: " + ", ".join(f"{label} {count}" for label, count in sorted(counts.items())))
-
-
-@backtests.command("liquidity")
-def backtest_liquidity(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files or folders; - is standard input.")],
-    output: Annotated[Path | None, typer.Option("--output", help="Folder of the report, made where missing.")] = None,
-    bar_s: Annotated[float | None, typer.Option(min=0.001, help="Length of the bars; default liquidity_bar_s.")] = None,
-    file_format: Format = None,
-    as_json: Json = False,
-    config: Config = None,
-) -> None:
-    """Hold the next bar's return against this bar's hedges: the weights of gamma, vanna and charm."""
-    with _one_line():
-        settings = _settings(config)
-        chosen = _plan(inputs, file_format)
-        from dhpe import backtest_liquidity as scoring  # noqa: PLC0415
-        from dhpe.edge import formats  # noqa: PLC0415
-
-        scores = scoring.liquidity(formats.read(chosen), settings.parameters(), bar_s)
-        typer.echo(json.dumps(scoring.as_facts(scores)) if as_json else scoring.table(scores))
-        if output is not None:
-            typer.echo(f"see {scoring.write_report(scores, output)}", err=True)
-
-
-@backtests.command("side")
-def backtest_side(
-    inputs: Annotated[
-        list[str], typer.Argument(metavar="INPUT...", help="Files or folders with trades of known side.")
-    ],
-    output: Annotated[Path | None, typer.Option("--output", help="Folder for the report, made where missing.")] = None,
-    file_format: Format = None,
-    lag_ms: Annotated[float, typer.Option(min=0.0, help="Quotes must be older than this.")] = 0.0,
-    as_json: Json = False,
-    config: Config = None,
-) -> None:
-    """Score the trade side rules: accuracy, coverage and Brier of each."""
-    with _one_line():
-        settings = _settings(config)
-        _plan(inputs, file_format)
-        from dhpe import backtest_side_report as report  # noqa: PLC0415
-
-        result = report.main(inputs, settings.parameters(), output=output, file_format=file_format, lag_ms=lag_ms)
-        typer.echo(json.dumps(report.as_json(result)) if as_json else report.table(result))
-
-
 @cli.command()
 def schemas(
     folder: Annotated[Path, typer.Argument(help="Where the contracts lie.")] = Path("schemas"),
@@ -255,7 +177,7 @@ def schemas(
     accept_incompatible: Annotated[bool, typer.Option(help="Write although old readers or writers break.")] = False,
 ) -> None:
     """Write the wire contracts, or check that they have not drifted."""
-    with _one_line():
+    with one_line():
         from dhpe.edge import schemas as contracts  # noqa: PLC0415
 
         if check:
@@ -274,8 +196,8 @@ def schemas(
 @cli.command()
 def doctor(as_json: Json = False, config: Config = None) -> None:
     """Show every setting with its origin, and check the surroundings."""
-    with _one_line():
-        settings = _settings(config)
+    with one_line():
+        settings = settings_of(config)
         from dhpe import doctor as examining  # noqa: PLC0415
 
         raise typer.Exit(examining.main(settings, as_json))
@@ -284,8 +206,8 @@ def doctor(as_json: Json = False, config: Config = None) -> None:
 @cli.command()
 def bench(as_json: Json = False, config: Config = None) -> None:
     """Measure this machine: each figure beside a baseline of the same run."""
-    with _one_line():
-        settings = _settings(config)
+    with one_line():
+        settings = settings_of(config)
         from dhpe import bench as benchmarks  # noqa: PLC0415
 
         figures = benchmarks.measure(settings.parameters())
@@ -295,36 +217,10 @@ def bench(as_json: Json = False, config: Config = None) -> None:
 @cli.command()
 def kernels() -> None:
     """Compile the kernels, once for a state of their sources."""
-    with _one_line():
+    with one_line():
         from dhpe.warm import compile_kernels  # noqa: PLC0415
 
         compile_kernels()
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """Tell a failure in one line; what is not foreseen keeps its traceback."""
-    try:
-        yield
-    except SettingsError as error:
-        typer.echo(f"dhpe: {error}", err=True)
-        raise typer.Exit(WRONG_CALL) from error
-    except OSError as error:
-        where = f"{error.filename}: " if error.filename else ""
-        typer.echo(f"dhpe: {where}{error.strerror or error}", err=True)
-        raise typer.Exit(FAILURE) from error
-    except Exception as error:
-        from dhpe.edge.formats import InputError  # noqa: PLC0415
-        from dhpe.edge.log import LogError  # noqa: PLC0415
-
-        if not isinstance(error, LogError | InputError):
-            raise
-        typer.echo(f"dhpe: {error}", err=True)
-        raise typer.Exit(FAILURE) from error
-
-
-def _settings(config: Path | None, **given: Any) -> Settings:
-    return Settings.load(config, **given)
 
 
 def _simulated() -> "Iterable[Batch]":
@@ -333,17 +229,6 @@ def _simulated() -> "Iterable[Batch]":
     from dhpe.simulate import SimulationSettings, simulate  # noqa: PLC0415
 
     return simulate(SimulationSettings(), time.time_ns())
-
-
-def _plan(inputs: list[str], file_format: str | None) -> "Plan":
-    """What the call names; a file that is not there or a format that is not known makes it a wrong call."""
-    from dhpe.edge import formats  # noqa: PLC0415
-
-    try:
-        return formats.plan(inputs, format_name=file_format)
-    except formats.InputError as error:
-        typer.echo(f"dhpe: {error}", err=True)
-        raise typer.Exit(WRONG_CALL) from error
 
 
 def main() -> None:
