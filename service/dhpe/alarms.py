@@ -31,7 +31,7 @@ class Facts(NamedTuple):
     gain_time_s: float
 
 
-class _Dwell:
+class Dwell:
     """Since when something has been so without a break."""
 
     def __init__(self) -> None:
@@ -61,8 +61,8 @@ class Alarms:
         self._doubtful = False
         self._breached = False
         self._short: bool | None = None
-        self._doubt = _Dwell()
-        self._flip = _Dwell()
+        self._doubt = Dwell()
+        self._flip = Dwell()
 
     def on_bar(self, facts: Facts) -> list[Transition]:
         """The changes at the end of a bar, in a fixed order; at most one of each rule."""

@@ -26,7 +26,7 @@ from dhpe.edge.log_lines import configure
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.sqlite import SqliteLog
 from dhpe.edge.tail import Tail
-from dhpe.edge.topic_names import TopicNames
+from dhpe.edge.topic_names import MANIFEST_BYTES_MAX, TopicNames
 from dhpe.edge.view import View, ViewLimits
 from dhpe.edge.workers import Workers
 from dhpe.outputs import Alert
@@ -52,8 +52,10 @@ def build_log(settings: Settings) -> Log:
         from dhpe.edge.kafka import KafkaLog  # noqa: PLC0415 - the embedded log starts without the Kafka client
 
         return KafkaLog(settings)
-    topics = dict.fromkeys(TopicNames.of(settings), EMBEDDED_PARTITIONS)
-    return SqliteLog(settings.embedded_log_path, topics, settings.kafka_fetch_bytes_max)
+    names = TopicNames.of(settings)
+    topics = dict.fromkeys(names, EMBEDDED_PARTITIONS)
+    bytes_max = {names.state: settings.state_bytes_max, names.manifest: MANIFEST_BYTES_MAX}
+    return SqliteLog(settings.embedded_log_path, topics, settings.kafka_fetch_bytes_max, bytes_max)
 
 
 class Service:

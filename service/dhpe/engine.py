@@ -79,7 +79,8 @@ class Engine:
             total += self._underlyings[name][0].market["flags"] - before
         return {name: count for name, count in zip(FLAGS, total.tolist(), strict=True) if count}
 
-    def _named(self, name: str) -> tuple[Underlying, Judge]:
+    def meet(self, name: str) -> tuple[Underlying, Judge]:
+        """The underlying and its judge, made at the first mention of ``name``."""
         if name not in self._underlyings:
             underlying = Underlying(name, self.parameters)
             self._underlyings[name] = (underlying, Judge(underlying, self.engine_version))
@@ -115,13 +116,13 @@ class Engine:
 
     def _apply_reference(self, batch: Batch, topic: str, run: NDArray[np.void]) -> None:
         for event in run:
-            underlying, _ = self._named(batch.names[event["underlying"]])
+            underlying, _ = self.meet(batch.names[event["underlying"]])
             refusal = underlying.apply_reference(batch.reference[event["reference"]])
             if refusal is not None:
                 self._reject(batch, topic, event, *refusal)
 
     def _run(self, name: str, batch: Batch, topic: str, events: NDArray[np.void]) -> None:
-        underlying, judge = self._named(name)
+        underlying, judge = self.meet(name)
         rows = _rows(underlying, events, batch.names)
         contracts = underlying.book.state.contracts
         option = events["kind"] <= OPTION_TRADE

@@ -7,7 +7,6 @@ the gain is surely positive, realised above implied, and impact doubled or the v
 """
 
 import math
-from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, get_args
 
 import numpy as np
@@ -30,18 +29,6 @@ LOW_VOL: Final = NAMES.index("low_vol")
 HIGH_VOL: Final = NAMES.index("high_vol")
 TRANSITION: Final = NAMES.index("transition")
 
-CLOCK: Final = np.dtype(
-    [
-        ("name", "i1"),
-        ("candidate", "i1"),
-        ("candidate_since_ns", "i8"),
-        ("taken", "i8"),
-        ("next_sample_ns", "i8"),
-        ("impact_median", "f8"),
-        ("vanna_quantile", "f8"),
-    ],
-    align=True,
-)
 SAMPLE: Final = np.dtype([("ts_ns", "i8"), ("impact", "f8"), ("beta_vanna", "f8")], align=True)
 
 
@@ -86,33 +73,6 @@ class MarketRegime:
             self._name = code
         if not frozen and reading.end_ns >= self._next_sample_ns:
             self._sample(reading)
-
-    def state_arrays(self) -> dict[str, Array]:
-        """Copies of everything that a restart needs."""
-        clock = np.zeros(1, CLOCK)
-        clock[0] = (
-            self._name,
-            self._candidate,
-            self._candidate_since_ns,
-            self._taken,
-            self._next_sample_ns,
-            self._impact_median,
-            self._vanna_quantile,
-        )
-        return {"market_clock": clock, "market_samples": self._samples.copy()}
-
-    def restore(self, arrays: Mapping[str, Array]) -> None:
-        """Take over what ``state_arrays`` returned."""
-        (
-            self._name,
-            self._candidate,
-            self._candidate_since_ns,
-            self._taken,
-            self._next_sample_ns,
-            self._impact_median,
-            self._vanna_quantile,
-        ) = arrays["market_clock"][0].item()
-        self._samples[...] = arrays["market_samples"]
 
     def _classify(self, reading: Reading) -> int:
         low, high, vol_ratio = reading.feedback_gain_low, reading.feedback_gain_high, reading.realised_to_implied

@@ -7,7 +7,7 @@ with its twenty days. Bars may be of any length. Only event time exists here.
 
 import math
 from collections.abc import Mapping
-from typing import Any, Final, Literal, NamedTuple, get_args
+from typing import Any, Final, Literal, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -32,27 +32,13 @@ from dhpe.regime_rules import (
 Array = npt.NDArray[Any]
 ShortProtocol = Literal["hold_short", "close_short"]
 SHORT_PROTOCOL: Final[Mapping[State, ShortProtocol]] = {"bulldozer": "hold_short", "burnout": "close_short"}
-PROTOCOL_NAMES: Final[tuple[Protocol, ...]] = get_args(Protocol)
 SPOT_FLOOR_LOG: Final = 0.002
 VVIX_FLOOR_POINTS: Final = 2.0
 DIVERGENCE_FLOOR_LOG: Final = 0.0005
 DEVIATIONS: Final = 3.0
 CALM_HALF_LIFE_BARS: Final = 60.0
 REALISED_HALF_LIFE_BARS: Final = 60.0
-NO_PROTOCOL: Final = -1
-
 LIMIT_NAMES: Final = frozenset(name for name in regime_rows.EVIDENCE if "_limit" in name)
-
-MACHINE: Final = np.dtype(
-    [
-        ("state", "i1"),
-        ("state_since_ns", "i8"),
-        ("protocol", "i1"),
-        ("protocol_since_ns", "i8"),
-        ("confidence", "f8"),
-    ],
-    align=True,
-)
 
 
 class Bar(NamedTuple):
@@ -197,36 +183,6 @@ class RegimeMachine:
         self._confidence = self._score(numbers)
         self._market.on_bar(self._reading(bar), frozen=in_episode)
         return transitions
-
-    def state_arrays(self) -> dict[str, Array]:
-        """Copies of everything that a restart needs; nothing else is remembered between bars."""
-        machine = np.zeros(1, MACHINE)
-        machine[0] = (
-            STATES.index(self._state),
-            self._state_since_ns,
-            NO_PROTOCOL if self._protocol is None else PROTOCOL_NAMES.index(self._protocol),
-            self._protocol_since_ns,
-            self._confidence,
-        )
-        memory = {name: array.copy() for name, array in self._memory().items()}
-        return {"machine": machine, **memory, **self._market.state_arrays()}
-
-    def restore(self, arrays: Mapping[str, Array]) -> None:
-        """Take over what ``state_arrays`` of a machine with the same parameters returned."""
-        state, self._state_since_ns, protocol, self._protocol_since_ns, self._confidence = arrays["machine"][0].item()
-        self._state = STATES[state]
-        self._protocol = None if protocol == NO_PROTOCOL else PROTOCOL_NAMES[protocol]
-        for name, array in self._memory().items():
-            array[...] = arrays[name]
-        self._market.restore(arrays)
-
-    def _memory(self) -> dict[str, Array]:
-        return {
-            "track": self._track,
-            "derivatives": self._derivatives,
-            "ring": self._ring,
-            "calm_books": self._calm_books,
-        }
 
     def _walk(self, end_ns: int, numbers: tuple[float, ...]) -> list[Transition]:
         """At most one change of state per bar: the first rule of the table that holds."""

@@ -53,6 +53,9 @@ class Settings(ModelSettings):
     topic_replication_factor: Count = Field(1, description="fixed when the topics are created")
     inputs_retention_s: Positive = Field(7 * 86_400.0, description="topics chain, ticks, journal and dead letters")
     alerts_retention_s: Positive = Field(30 * 86_400.0, description="topic alerts")
+    state_bytes_max: int = Field(
+        1 << 30, ge=1 << 20, description="kept of topic state in each partition; the oldest states are deleted"
+    )
     message_bytes_max: int = Field(1_048_576, ge=1_024, le=64 << 20, description="a longer input is a dead letter")
     message_records_max: Count = Field(100_000, description="records of one array or column message")
     on_data_loss: Literal["stop", "earliest"] = Field("stop", description="when the log has lost what was not yet read")
@@ -92,6 +95,7 @@ class Settings(ModelSettings):
     # steps
     step_records_max: Count = Field(10_000, description="log records (messages) of one step")
     step_wait_ms: int = Field(20, ge=1, le=10_000, description="longest wait for the first record of a step")
+    snapshot_interval_s: Positive = Field(30.0, description="between two states of a partition that are kept")
     progress_timeout_s: Positive = Field(60.0, description="a lag without progress for so long ends the process")
     ready_lag_s: Positive = Field(30.0, description="a larger lag is not ready")
     drain_timeout_s: Positive = Field(10.0, description="after SIGTERM, for the step under way")

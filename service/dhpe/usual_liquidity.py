@@ -23,7 +23,7 @@ class Ratios(NamedTuple):
     volume: float | None
 
 
-class _Usual:
+class Usual:
     """One quantity by half hour: finished days, and the sums of the day under way."""
 
     def __init__(self) -> None:
@@ -59,8 +59,8 @@ class UsualLiquidity:
     """Impact and volume of one underlying by time of day, fed with closed liquidity bars in order."""
 
     def __init__(self) -> None:
-        self._lambda = _Usual()
-        self._volume = _Usual()
+        self._lambda = Usual()
+        self._volume = Usual()
         self._day = -1
         self._bucket = 0
 

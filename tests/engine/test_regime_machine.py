@@ -12,6 +12,7 @@ from dhpe.numerics.regime_rows import EVIDENCE
 from dhpe.parameters import Parameters
 from dhpe.regime import RegimeMachine
 from dhpe.regime_rules import PROTOCOLS, STATES, SYMPTOMS, TRANSITIONS, thresholds
+from dhpe.snapshot import freeze, thaw
 from engine.regime_bars import DAY_NS, SECOND_NS, UNKNOWN, bars_of, calm, crash, run, simulated_bars, walk
 
 WHOLE_PATH = [
@@ -95,9 +96,9 @@ def test_a_bar_without_a_close_changes_nothing() -> None:
     machine = RegimeMachine(Parameters())
     for bar in bars_of(*calm(50)):
         machine.on_bar(bar)
-    before = {name: repr(array.tolist()) for name, array in machine.state_arrays().items()}
+    before = freeze(machine)
     assert machine.on_bar(UNKNOWN) == []
-    assert {name: repr(array.tolist()) for name, array in machine.state_arrays().items()} == before
+    assert freeze(machine) == before
 
 
 def test_ticks_that_go_opposite_ways_stand_for_the_correlation() -> None:
@@ -195,14 +196,12 @@ def test_a_restored_machine_goes_on_bit_for_bit() -> None:
     for cut in range(0, len(bars), 10):
         first, second = RegimeMachine(Parameters()), RegimeMachine(Parameters())
         said = [(i, t) for i, bar in enumerate(bars[:cut]) for t in first.on_bar(bar)]
-        second.restore(first.state_arrays())
+        thaw(freeze(first), second)
         said += [(i, t) for i, bar in enumerate(bars[cut:], cut) for t in second.on_bar(bar)]
         for bar in bars[cut:]:
             first.on_bar(bar)
         assert said == whole
-        assert {name: repr(array.tolist()) for name, array in first.state_arrays().items()} == {
-            name: repr(array.tolist()) for name, array in second.state_arrays().items()
-        }
+        assert freeze(first) == freeze(second)
 
 
 @settings(max_examples=40)

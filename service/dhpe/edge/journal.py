@@ -5,16 +5,17 @@ records leaves an entry, in the same commit as its outputs. Between the entries 
 """
 
 from collections.abc import AsyncIterable, AsyncIterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import msgspec
 
 
-class JournalEntry(msgspec.Struct, frozen=True):
+class JournalEntry(msgspec.Struct, frozen=True, omit_defaults=True):
     """One step: the chain records ``chain_from`` to before ``chain_to`` came before the tick at ``ticks_at``.
 
     ``settings`` is the digest of the parameters in force. ``lost`` marks a step that began after a loss of records
-    that the operator has accepted (``on_data_loss``).
+    that the operator has accepted (``on_data_loss``). Where another program or other parameters begin to work than
+    before, the first entry tells both: outputs from its positions on are those of ``engine_version``.
     """
 
     chain_from: int
@@ -22,6 +23,8 @@ class JournalEntry(msgspec.Struct, frozen=True):
     ticks_at: int
     settings: str
     lost: bool = False
+    engine_version: str | None = None
+    parameters: dict[str, Any] | None = None
 
 
 class Positions(NamedTuple):

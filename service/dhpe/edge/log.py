@@ -158,8 +158,11 @@ class Log(Protocol):
     async def span(self, place: Place) -> Span:
         """What ``place`` holds now."""
 
-    async def append(self, records: Sequence[OutRecord]) -> None:
-        """Write ``records``, keeping their order within each partition, and return when they are safe."""
+    async def append(self, records: Sequence[OutRecord]) -> list[int]:
+        """Write ``records``, keeping their order within each partition; return their offsets when they are safe.
+
+        An offset is negative where the log has the record and did not say where.
+        """
 
     async def reader(self, positions: Mapping[Place, int]) -> Reader:
         """Read from these positions on."""

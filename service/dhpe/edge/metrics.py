@@ -7,6 +7,7 @@ The numbers of the underlyings are read at the scrape, through ``watch``, so tha
 from the metrics as it does from the API; a number that is not known has no sample.
 """
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
@@ -73,6 +74,11 @@ class Metrics:
             "dhpe_lag_seconds", "Append-to-applied age of the newest applied input record", "topic", "partition"
         )
         self._restore_s = self._gauge("dhpe_restore_seconds", "Time of the last restore of a partition", "partition")
+        self._snapshot_age_s = self._gauge("dhpe_snapshot_age_seconds", "Since the last kept state", "partition")
+        self._snapshot_bytes = self._gauge("dhpe_snapshot_size_bytes", "Size of the last kept state", "partition")
+        self._snapshots = self._counter("dhpe_snapshots", "States kept in the log")
+        self._snapshots_failed = self._counter("dhpe_snapshots_failed", "States that could not be kept")
+        self._states_refused = self._counter("dhpe_states_refused", "Kept states passed over in a restore")
         self._loop_lag_s = self._gauge("dhpe_loop_lag_seconds", "How late the event loop wakes")
         self._clients = self._gauge("dhpe_stream_clients", "Open event streams")
         self._dropped = self._counter("dhpe_stream_dropped", "Event streams dropped, by reason", "reason")
@@ -129,6 +135,21 @@ class Metrics:
         """The state of ``partition`` stood again after ``seconds``."""
         self._restore_s.labels(str(partition)).set(seconds)
 
+    def snapshot_written(self, partition: int, size_bytes: int) -> None:
+        """A state of ``partition`` stands in the log, whole."""
+        written_s = time.monotonic()
+        self._snapshots.inc()
+        self._snapshot_bytes.labels(str(partition)).set(size_bytes)
+        self._snapshot_age_s.labels(str(partition)).set_function(lambda: time.monotonic() - written_s)
+
+    def snapshot_failed(self) -> None:
+        """A state could not be copied or written; the one before it still serves."""
+        self._snapshots_failed.inc()
+
+    def state_refused(self) -> None:
+        """A restore passed over a kept state."""
+        self._states_refused.inc()
+
     def lag(self, topic: str, partition: int, records: int, seconds: float | None) -> None:
         """How far behind the end of ``topic`` the worker is; ``seconds`` None while nothing was applied."""
         self._lag_records.labels(topic, str(partition)).set(records)
@@ -140,7 +161,8 @@ class Metrics:
         for gauge in (self._lag_records, self._lag_s):
             for topic in ("chain", "ticks"):
                 gauge.remove_by_labels({"topic": topic, "partition": str(partition)})
-        self._restore_s.remove_by_labels({"partition": str(partition)})
+        for gauge in (self._restore_s, self._snapshot_age_s, self._snapshot_bytes):
+            gauge.remove_by_labels({"partition": str(partition)})
 
     def loop_lag(self, seconds: float) -> None:
         """The event loop woke ``seconds`` later than it was asked to."""

@@ -5,10 +5,15 @@ from collections.abc import AsyncIterator, Callable
 
 from dhpe.edge.journal import JournalEntry, Leg, Positions, decode_entry, legs
 from dhpe.edge.log import Log, LogRecord, Place, Reader
-from dhpe.edge.steps import Stepper
+from dhpe.edge.steps import Outcome, Stepper
 from dhpe.edge.topic_names import TopicNames
 
 WAIT_S = 0.2
+Applied = Callable[[Outcome], None]
+
+
+def unheard(_: Outcome) -> None:
+    """Throw away what a step says."""
 
 
 class Rebuild:
@@ -23,8 +28,12 @@ class Rebuild:
         self._records_max = records_max
         self._progressed = progressed
 
-    async def run(self, stepper: Stepper, begin: Positions, committed: Positions) -> None:
-        """Bring ``stepper`` from ``begin`` to ``committed``; its outputs are thrown away.
+    async def run(
+        self, stepper: Stepper, begin: Positions, target: Positions, journal: int = 0, applied: Applied = unheard
+    ) -> None:
+        """Bring ``stepper`` from ``begin`` to ``target``; what the steps say goes to ``applied``, and nowhere else.
+
+        The journal is read from the offset ``journal`` on, or from its first that is left.
 
         Raises:
             RecordsLost: records between the two were deleted meanwhile.
@@ -33,29 +42,30 @@ class Rebuild:
         chain = _Source(await self._reader(self._names.chain, begin.chain), self._place(self._names.chain))
         ticks = _Source(await self._reader(self._names.ticks, begin.ticks), self._place(self._names.ticks))
         try:
-            async for leg in legs(self._journal(stepper), begin, committed):
-                await self._apply(stepper, leg, chain if leg.of_chain else ticks)
+            async for leg in legs(self._journal(stepper, journal), begin, target):
+                await self._apply(stepper, leg, chain if leg.of_chain else ticks, applied)
         finally:
             await chain.close()
             await ticks.close()
 
-    async def _apply(self, stepper: Stepper, leg: Leg, source: "_Source") -> None:
+    async def _apply(self, stepper: Stepper, leg: Leg, source: "_Source", applied: Applied) -> None:
         while source.position < leg.end:
             records = await source.take(leg.end, self._records_max)
             if records:
                 chain, ticks = (records, []) if leg.of_chain else ([], records)
-                await asyncio.to_thread(stepper.apply, chain, ticks)
+                applied(await asyncio.to_thread(stepper.apply, chain, ticks))
             self._progressed()
 
-    async def _journal(self, stepper: Stepper) -> AsyncIterator[JournalEntry]:
+    async def _journal(self, stepper: Stepper, start: int) -> AsyncIterator[JournalEntry]:
         place = self._place(self._names.journal)
         begin, end = await self._log.span(place)
-        reader = await self._log.reader({place: begin})
+        reader = await self._log.reader({place: max(begin, start)})
         try:
             while reader.position(place) < end:
                 for record in await reader.fetch(self._records_max, WAIT_S):
                     entry = decode_entry(record.value or b"")
                     stepper.degraded = stepper.degraded or entry.lost
+                    stepper.recorded_version = entry.engine_version or stepper.recorded_version
                     yield entry
         finally:
             await reader.close()

@@ -56,11 +56,21 @@ _NO_HEADERS: Final = _encode_headers(())
 
 
 class SqliteLog:
-    """``Log`` on one file. ``topics`` are made with their partition counts where they are missing."""
+    """``Log`` on one file. ``topics`` are made with their partition counts where they are missing.
 
-    def __init__(self, path: Path, topics: Mapping[str, int], fetch_bytes_max: int = 8 << 20) -> None:
+    ``bytes_max`` bounds each partition of a topic: what is appended takes the place of the oldest records.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        topics: Mapping[str, int],
+        fetch_bytes_max: int = 8 << 20,
+        bytes_max: Mapping[str, int] | None = None,
+    ) -> None:
         self.path = path
         self._topics = dict(topics)
+        self._bytes_max = dict(bytes_max or {})
         self._fetch_bytes_max = fetch_bytes_max
         self._connections: list[tuple[sqlite3.Connection, threading.Lock]] = []
         self._grown: set[asyncio.Event] = set()
@@ -90,15 +100,23 @@ class SqliteLog:
         """What ``place`` holds now."""
         return await self.read(lambda connection: _span(connection, place))
 
-    async def append(self, records: Sequence[OutRecord]) -> None:
-        """Write ``records`` in one transaction."""
+    async def append(self, records: Sequence[OutRecord]) -> list[int]:
+        """Write ``records`` in one transaction, which also deletes what goes beyond the bytes kept of a topic."""
         placed = [
             record
             if record.partition is not None
             else record._replace(partition=partition_of(record.key or b"", await self.partitions(record.topic)))
             for record in records
         ]
-        await self.write(lambda connection: _insert(connection, placed))
+
+        def change(connection: sqlite3.Connection) -> list[int]:
+            offsets = _insert(connection, placed)
+            for place in {(record.topic, record.partition or 0) for record in placed}:
+                if place[0] in self._bytes_max:
+                    _shorten(connection, place, self._bytes_max[place[0]])
+            return offsets
+
+        return await self.write(change)
 
     async def reader(self, positions: Mapping[Place, int]) -> "SqliteReader":
         """Read from these positions on."""
@@ -319,21 +337,35 @@ def _span(connection: sqlite3.Connection, place: Place) -> Span:
     return Span(end if first is None else int(first), end)
 
 
-def _insert(connection: sqlite3.Connection, records: Iterable[OutRecord]) -> None:
+def _shorten(connection: sqlite3.Connection, place: Place, bytes_max: int) -> None:
+    """Delete the oldest records of ``place``; the newest that together fit into ``bytes_max`` stay, at least one."""
+    connection.execute(
+        "DELETE FROM records WHERE topic = ?1 AND partition = ?2 AND offset < (SELECT MIN(offset) FROM ("
+        "SELECT offset, SUM(LENGTH(value)) OVER (ORDER BY offset DESC) AS size, "
+        "ROW_NUMBER() OVER (ORDER BY offset DESC) AS number FROM records WHERE topic = ?1 AND partition = ?2) "
+        "WHERE size <= ?3 OR number = 1)",
+        (*place, bytes_max),
+    )
+
+
+def _insert(connection: sqlite3.Connection, records: Iterable[OutRecord]) -> list[int]:
     append_time_ms = time.time_ns() // 1_000_000
     ends: dict[Place, int] = {}
     rows = []
+    offsets = []
     for topic, key, value, headers, partition in records:
         place = (topic, partition or 0)
         if place not in ends:
             ends[place] = _span(connection, place).end
         packed = _encode_headers(headers) if headers else _NO_HEADERS
         rows.append((*place, ends[place], key, value, packed, append_time_ms))
+        offsets.append(ends[place])
         ends[place] += 1
     connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
     connection.executemany(
         "INSERT OR REPLACE INTO ends VALUES (?, ?, ?)", [(*place, offset) for place, offset in ends.items()]
     )
+    return offsets
 
 
 def _select(

@@ -21,6 +21,8 @@ from dhpe.edge.topic_names import TopicNames
 from dhpe.engine import Engine
 from dhpe.outputs import Output, Pressure, Quality
 from dhpe.settings import Settings
+from dhpe.snapshot import freeze, thaw
+from dhpe.snapshot_bytes import Frozen
 
 CHAIN: Final = "chain"
 TICKS: Final = "ticks"
@@ -38,17 +40,28 @@ class Outcome(NamedTuple):
     seconds: float
 
 
+class StepperState(NamedTuple):
+    """All that the next step depends on, and the last pressure of each underlying as it was written."""
+
+    engine: Frozen
+    degraded: bool
+    pressures: dict[str, bytes]
+
+
 class Stepper:
     """The engine of one partition between its decoder and its encoder.
 
-    ``degraded`` marks every output, once records that were to be applied are lost.
+    ``degraded`` marks every output, once records that were to be applied are lost. ``recorded_version`` is the engine
+    version that the journal knows to be at work.
     """
 
     def __init__(self, settings: Settings, names: TopicNames, partition: int, partitions: int) -> None:
         parameters = settings.parameters()
-        self.settings_digest = parameters.digest()
+        self.parameters = parameters
         self.degraded = False
+        self.recorded_version: str | None = None
         self._engine = Engine(parameters, partition)
+        self._pressures: dict[str, bytes] = {}
         self._names = names
         self._partition = partition
         self._partitions = partitions
@@ -65,6 +78,9 @@ class Stepper:
         ticks_rejects += [reject for reject in result.rejects if reject.topic == TICKS]
         outputs = [_mark_lost(output) for output in result.outputs] if self.degraded else result.outputs
         records = [self._encode(output) for output in outputs]
+        for record in records:
+            if record.topic == self._names.pressure and record.key is not None and record.value is not None:
+                self._pressures[record.key.decode()] = record.value
         records += dead_letters(chain, chain_rejects, self._names.chain_dead, self._bytes_max)
         records += dead_letters(ticks, ticks_rejects, self._names.ticks_dead, self._bytes_max)
         return Outcome(
@@ -76,6 +92,25 @@ class Stepper:
             len(ticks_batch.events),
             time.perf_counter() - started,
         )
+
+    @property
+    def engine_version(self) -> str:
+        """The fingerprint that stands in every output."""
+        return self._engine.engine_version
+
+    def freeze(self) -> StepperState:
+        """Copy the state, between two steps."""
+        return StepperState(freeze(self._engine), self.degraded, dict(self._pressures))
+
+    def thaw(self, state: StepperState) -> None:
+        """Take over a state, before the first step.
+
+        Raises:
+            StateRefused: it is not a state of this engine.
+        """
+        thaw(state.engine, self._engine)
+        self.degraded = state.degraded
+        self._pressures = dict(state.pressures)
 
     def _decode(self, records: Sequence[LogRecord], topic: str) -> tuple[Batch, list[Reject]]:
         messages = [(r.offset, r.key, r.value, content_type_of(r.headers), r.append_time_ms) for r in records]

@@ -17,6 +17,10 @@ PLAIN_NAMES: Final = (
 )
 
 
+MANIFEST_BYTES_MAX: Final = 64 << 20
+"""Kept of topic manifest in each partition."""
+
+
 class TopicNames(NamedTuple):
     """The names under the operator's ``topic_prefix``."""
 

@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from dhpe.edge.kafka_clients import DEAD_LETTER_ROOM, connect, connection, unavailable
 from dhpe.edge.log import LogError
-from dhpe.edge.topic_names import TopicNames
+from dhpe.edge.topic_names import MANIFEST_BYTES_MAX, TopicNames
 from dhpe.settings import Settings, variable
 
 MESSAGE_BYTES: Final = 1_048_576
@@ -23,7 +23,11 @@ MESSAGE_BYTES: Final = 1_048_576
 BATCH_ROOM: Final = 4_096
 """What a record batch adds around the largest message."""
 PAUSE_S: Final = 0.05
-STATE_BYTES_MAX: Final = 4 << 30
+STATE_SEGMENTS: Final = 8
+"""Retention deletes whole segments, so what is kept of a topic by size is cut into so many."""
+SEGMENT_BYTES_MAX: Final = 1 << 30
+SEGMENT_BYTES_MIN: Final = 1 << 20
+"""Kafka takes no smaller ones."""
 
 
 class Topic(NamedTuple):
@@ -51,8 +55,8 @@ def topics_for(settings: Settings) -> list[Topic]:
         names.journal: kept,
         names.chain_dead: kept | {"max.message.bytes": dead_bytes},
         names.ticks_dead: kept | {"max.message.bytes": dead_bytes},
-        names.state: {"cleanup.policy": "delete", "retention.ms": inputs_ms, "retention.bytes": str(STATE_BYTES_MAX)},
-        names.manifest: {"cleanup.policy": "delete", "retention.ms": inputs_ms},
+        names.state: _by_size(settings.state_bytes_max),
+        names.manifest: _by_size(MANIFEST_BYTES_MAX),
     }
     common = {"message.timestamp.type": "LogAppendTime"}
     return [
@@ -142,6 +146,17 @@ def _differences(topic: Topic, found: Mapping[str, Any], config: Mapping[str, st
                 f"mend it with kafka-configs.sh --alter --topic {topic.name} --add-config '{name}={value}'"
             )
     return faults
+
+
+def _by_size(bytes_max: int) -> dict[str, str]:
+    """Kept whatever its age: an input may rest for longer than its own retention, and its state must not go."""
+    return {
+        "cleanup.policy": "delete",
+        "retention.ms": "-1",
+        "retention.bytes": str(bytes_max),
+        "segment.bytes": str(max(SEGMENT_BYTES_MIN, min(bytes_max // STATE_SEGMENTS, SEGMENT_BYTES_MAX))),
+        "max.message.bytes": str(MESSAGE_BYTES + BATCH_ROOM),
+    }
 
 
 def _ms(seconds: float) -> str:

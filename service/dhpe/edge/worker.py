@@ -8,6 +8,7 @@ the committed offsets tell which.
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Final, Literal, NamedTuple
 
 import structlog
@@ -15,7 +16,8 @@ import structlog
 from dhpe.edge.journal import JournalEntry, Positions, encode_entry
 from dhpe.edge.log import CommitFailed, Fenced, Log, LogUnavailable, OutRecord, PartitionLog, RecordsLost, Span
 from dhpe.edge.metrics import Metrics
-from dhpe.edge.rebuild import Rebuild
+from dhpe.edge.past import Past
+from dhpe.edge.snapshots import Snapshots
 from dhpe.edge.steps import Outcome, Stepper
 from dhpe.edge.topic_names import TopicNames
 from dhpe.settings import Settings, variable
@@ -46,6 +48,8 @@ class PartitionWorker:
         self._names = TopicNames.of(settings)
         self._partitions = partitions
         self._owned: PartitionLog = log.own(partition)
+        self._past = Past(log, settings, metrics, partition, partitions, self._progress)
+        self._snapshots = Snapshots(log, settings, metrics, partition, partitions)
         self._stepper: Stepper | None = None
         self._applied = ORIGIN
         self._pending: Step | None = None
@@ -80,6 +84,10 @@ class PartitionWorker:
         for one in late:
             one.cancel()
             await asyncio.wait([one], timeout=timeout_s)
+
+    async def keep_state(self, timeout_s: float) -> None:
+        """After ``stop``, for good: keep the last committed state, if that takes no longer than ``timeout_s``."""
+        await self._snapshots.finish(self._stepper if self._pending is None else None, self._applied, timeout_s)
 
     def applied(self, topic: str) -> int:
         """The committed position in an input topic: everything before it is in the outputs."""
@@ -137,27 +145,27 @@ class PartitionWorker:
         """Fence, read the committed offsets, and bring the state to them."""
         self.phase = "restoring"
         committed = await self._owned.fence()
-        begin, start = await self._start_of(committed)
+        start = await self._start_of(committed)
         if self._stepper is not None and self._pending is not None and start == self._pending.positions:
             self._done(self._pending)  # the commit whose answer was lost is in the log
         elif self._stepper is None or start != self._applied:
             self._stepper = self._pending = None
-            self._stepper = await self._restore(begin, start)
+            self._stepper = await self._restore(start)
             self._applied = start
+        await self._snapshots.owned()
         await self._owned.seek({self._names.chain: self._applied.chain, self._names.ticks: self._applied.ticks})
         if self._pending is not None:
             await self._commit(self._pending)
             await self._owned.seek({self._names.chain: self._applied.chain, self._names.ticks: self._applied.ticks})
 
-    async def _start_of(self, committed: dict[str, int]) -> tuple[Positions, Positions]:
-        """What the inputs still hold, and where this owner begins."""
+    async def _start_of(self, committed: dict[str, int]) -> Positions:
+        """Where this owner begins."""
         spans = [await self._log.span((topic, self.partition)) for topic in (self._names.chain, self._names.ticks)]
-        begin = Positions(spans[0].begin, spans[1].begin)
         chain, ticks = (
             self._checked(topic, committed.get(topic), span)
             for topic, span in zip((self._names.chain, self._names.ticks), spans, strict=True)
         )
-        return begin, Positions(chain, ticks)
+        return Positions(chain, ticks)
 
     def _checked(self, topic: str, committed: int | None, span: Span) -> int:
         if committed is None:
@@ -179,16 +187,19 @@ class PartitionWorker:
         self._loss_untold = True
         return span.begin
 
-    async def _restore(self, begin: Positions, start: Positions) -> Stepper:
+    async def _restore(self, start: Positions) -> Stepper:
         started_s = time.monotonic()
-        stepper = Stepper(self._settings, self._names, self.partition, self._partitions)
-        rebuild = Rebuild(self._log, self._names, self.partition, self._settings.step_records_max, self._progress)
-        await rebuild.run(stepper, begin, start)
-        stepper.degraded = stepper.degraded or self._loss_untold
+        reached = await self._past.state_at(start)
+        self._snapshots.restored(reached)
+        reached.stepper.degraded = reached.stepper.degraded or self._loss_untold
         seconds = time.monotonic() - started_s
         self._metrics.restored(self.partition, seconds)
-        self._log_line.info("restored", chain=start.chain, ticks=start.ticks, seconds=round(seconds, 3))
-        return stepper
+        source = "a kept state" if reached.from_state else "the log alone"
+        replayed = (start.chain - reached.base.chain) + (start.ticks - reached.base.ticks)
+        self._log_line.info(
+            "restored", **start._asdict(), source=source, replayed_offsets=replayed, seconds=round(seconds, 3)
+        )
+        return reached.stepper
 
     async def _work(self) -> None:
         place = (self._names.chain, self.partition)
@@ -217,13 +228,22 @@ class PartitionWorker:
         outputs = [*outcome.records, *self._journal(stepper, positions, applied=bool(chain))]
         self._pending = Step(outcome, outputs, positions, max(record.append_time_ms for record in records))
         await self._commit(self._pending)
+        if self._snapshots.due(self._applied):
+            await self._snapshots.keep(stepper, self._applied)
         self._stepping = False
 
     def _journal(self, stepper: Stepper, positions: Positions, *, applied: bool) -> list[OutRecord]:
-        if not applied and not self._loss_untold:
+        changed = stepper.recorded_version != stepper.engine_version
+        if not applied and not self._loss_untold and not changed:
             return []
         entry = JournalEntry(
-            self._applied.chain, positions.chain, self._applied.ticks, stepper.settings_digest, self._loss_untold
+            chain_from=self._applied.chain,
+            chain_to=positions.chain,
+            ticks_at=self._applied.ticks,
+            settings=stepper.parameters.digest(),
+            lost=self._loss_untold,
+            engine_version=stepper.engine_version if changed else None,
+            parameters=asdict(stepper.parameters) if changed else None,
         )
         return [OutRecord(self._names.journal, None, encode_entry(entry))]
 
@@ -242,6 +262,8 @@ class PartitionWorker:
         self._applied = step.positions
         self._pending = None
         self._loss_untold = False
+        if self._stepper is not None:
+            self._stepper.recorded_version = self._stepper.engine_version
         self._newest_append_ms = step.newest_append_ms
         self._progress()
         outcome = step.outcome

@@ -56,6 +56,9 @@ class Workers:
                 await self._watch()
         finally:
             await self._rest(frozenset(self._working))
+            if self._stopping:
+                timeout_s = self._settings.drain_timeout_s
+                await asyncio.gather(*(worker.keep_state(timeout_s) for worker in self._resting.values()))
             self._resting.clear()
 
     def stop(self) -> None:
@@ -87,7 +90,7 @@ class Workers:
 
     def _outputs(self) -> tuple[str, ...]:
         names = self._names
-        return (names.pressure, names.alerts, names.journal, names.chain_dead, names.ticks_dead)
+        return (*names[2:],)
 
     async def _watch(self) -> None:
         due_s = time.monotonic() + WATCH_S

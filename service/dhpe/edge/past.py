@@ -1,0 +1,122 @@
+"""The state of a partition as it was at any positions that the log still reaches: for a restart, and for questions.
+
+The newest kept state at or before the positions is taken, and the rest of the log is applied to it in the journal's
+order. A state that cannot be used is passed over for the next older one; without any, the log is applied from its
+beginning. Each of these is said once and counted.
+"""
+
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from typing import Final, NamedTuple
+
+import structlog
+
+from dhpe.edge.journal import Positions
+from dhpe.edge.log import Log, LogError, Span
+from dhpe.edge.metrics import Metrics
+from dhpe.edge.rebuild import Applied, Rebuild, unheard
+from dhpe.edge.state_store import Found, Manifest, StateStore
+from dhpe.edge.steps import Stepper
+from dhpe.edge.topic_names import TopicNames
+from dhpe.settings import Settings
+from dhpe.snapshot_bytes import StateRefused
+
+LOST: Final = "the log no longer has the records that follow it"
+
+
+class Reached(NamedTuple):
+    """A state, and what it was made from: the positions of the kept state, or of the log's beginning."""
+
+    stepper: Stepper
+    base: Positions
+    from_state: bool
+
+
+class Past:
+    """Makes states of one partition anew. ``progressed`` is called after every batch."""
+
+    def __init__(
+        self,
+        log: Log,
+        settings: Settings,
+        metrics: Metrics,
+        partition: int,
+        partitions: int,
+        progressed: Callable[[], None],
+    ) -> None:
+        self._log = log
+        self._settings = settings
+        self._metrics = metrics
+        self._names = TopicNames.of(settings)
+        self._partition = partition
+        self._partitions = partitions
+        self._store = StateStore(log, self._names, partition, settings.message_bytes_max)
+        self._rebuild = Rebuild(log, self._names, partition, settings.step_records_max, progressed)
+        self._log_line = structlog.get_logger("dhpe.past").bind(partition=partition)
+
+    async def state_at(
+        self, target: Positions, *, base_max: Positions | None = None, applied: Applied = unheard
+    ) -> Reached:
+        """The state after all records before ``target``, and none from there on.
+
+        The steps from the kept state on are told to ``applied``, with all that they say. The kept state stands at or
+        before ``base_max``, for whoever wants to hear of records before ``target``.
+
+        Raises:
+            RecordsLost: records between the two were deleted meanwhile.
+            LogUnavailable: the log does not answer.
+            LogError: the log was made for another number of partitions.
+        """
+        begin = Positions(*[span.begin for span in await self._spans()])
+        async for stepper, manifest in self._thawed(begin, base_max or target):
+            if manifest.positions != target:
+                await self._rebuild.run(stepper, manifest.positions, target, manifest.journal, applied)
+            return Reached(stepper, manifest.positions, from_state=True)
+        if begin not in {(0, 0), target}:
+            self._log_line.warning("the log does not reach back to its beginning", **begin._asdict())
+        stepper = self._stepper()
+        await self._rebuild.run(stepper, begin, target, applied=applied)
+        return Reached(stepper, begin, from_state=False)
+
+    def _stepper(self) -> Stepper:
+        return Stepper(self._settings, self._names, self._partition, self._partitions)
+
+    async def _spans(self) -> list[Span]:
+        return [await self._log.span((topic, self._partition)) for topic in (self._names.chain, self._names.ticks)]
+
+    async def _thawed(self, begin: Positions, newest: Positions) -> AsyncIterator[tuple[Stepper, Manifest]]:
+        """The kept states that can be used, the newest first."""
+        passed_over: Counter[str] = Counter()
+        async for found in self._store.manifests():
+            stepper = self._stepper()
+            try:
+                manifest = self._usable(found, stepper, begin, newest)
+                stepper.thaw(await self._store.load(manifest))
+            except StateRefused as refusal:
+                reason = str(refusal)
+                self._metrics.state_refused()
+                if not passed_over[reason]:
+                    self._log_line.warning("a kept state is passed over", manifest=found.offset, reason=reason)
+                passed_over[reason] += 1
+                if reason == LOST:
+                    break  # older ones are no better
+            else:
+                stepper.recorded_version = manifest.engine_version
+                yield stepper, manifest
+
+    def _usable(self, found: Found, stepper: Stepper, begin: Positions, newest: Positions) -> Manifest:
+        manifest = found.manifest
+        if manifest is None:
+            raise StateRefused("its manifest cannot be read")
+        if manifest.partitions != self._partitions:
+            raise LogError(
+                f"the log was written with {manifest.partitions} partitions, now there are {self._partitions}: "
+                "the number is fixed when the topics are made, because it decides where an underlying's records are"
+            )
+        if manifest.chain > newest.chain or manifest.ticks > newest.ticks:
+            raise StateRefused("it is newer than what is asked for")
+        if manifest.engine_version != stepper.engine_version:
+            raise StateRefused(f"it is of another engine version, {manifest.engine_version}")
+        if manifest.chain < begin.chain or manifest.ticks < begin.ticks:
+            raise StateRefused(LOST)
+        return manifest

@@ -1,0 +1,106 @@
+"""When the state of a partition is kept: now and then after a commit, and at the end.
+
+Copying stands between two steps and takes milliseconds; packing and writing go on beside the next ones. Only a state
+whose commit has returned is copied, so whatever is in the log was true, whoever wrote it.
+"""
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+
+from dhpe.edge.journal import Positions
+from dhpe.edge.log import Log, LogError
+from dhpe.edge.metrics import Metrics
+from dhpe.edge.past import Reached
+from dhpe.edge.state_store import Standing, StateStore
+from dhpe.edge.steps import Stepper, StepperState
+from dhpe.edge.topic_names import TopicNames
+from dhpe.settings import Settings
+
+NOWHERE: Final = Positions(-1, -1)
+
+
+class Snapshots:
+    """The keeper of one partition's states."""
+
+    def __init__(self, log: Log, settings: Settings, metrics: Metrics, partition: int, partitions: int) -> None:
+        names = TopicNames.of(settings)
+        self._log = log
+        self._metrics = metrics
+        self._store = StateStore(log, names, partition, settings.message_bytes_max)
+        self._journal_place = (names.journal, partition)
+        self._interval_s = settings.snapshot_interval_s
+        self._partition = partition
+        self._partitions = partitions
+        self._kept = NOWHERE
+        self._journal = 0
+        self._due_s = 0.0
+        self._writing: asyncio.Task[None] | None = None
+        self._log_line = structlog.get_logger("dhpe.snapshots").bind(partition=partition)
+
+    def restored(self, reached: Reached) -> None:
+        """Begin with a state made anew; one that had to be made from the whole log is worth keeping at once."""
+        self._kept = reached.base if reached.from_state else NOWHERE
+        # Partitions take turns, so that they do not all copy at the same moment.
+        wait_s = self._interval_s * (self._partition + 1) / self._partitions if reached.from_state else 0.0
+        self._due_s = time.monotonic() + wait_s
+
+    async def owned(self) -> None:
+        """Look where the journal ends, after a takeover and before the first commit."""
+        self._journal = (await self._log.span(self._journal_place)).end
+
+    def due(self, applied: Positions) -> bool:
+        """Whether the state at ``applied``, just committed, is to be kept."""
+        return time.monotonic() >= self._due_s and self._writing is None and applied != self._kept
+
+    async def keep(self, stepper: Stepper, applied: Positions) -> None:
+        """Copy the state at ``applied``, which is committed, and begin to write it."""
+        self._due_s = time.monotonic() + self._interval_s
+        standing = Standing(
+            applied, self._journal, self._partitions, stepper.engine_version, stepper.parameters.digest()
+        )
+        try:
+            # For the next state, whose commit will prove that nobody but us had written to the journal before now.
+            self._journal = (await self._log.span(self._journal_place)).end
+            state = await asyncio.to_thread(stepper.freeze)
+        except (LogError, TypeError) as error:
+            self._failed(error)
+            return
+        self._writing = asyncio.create_task(self._write(state, standing), name=f"snapshot {self._partition}")
+
+    async def finish(self, stepper: Stepper | None, applied: Positions, timeout_s: float) -> None:
+        """Keep the last state, if it is not kept yet and there is time. ``stepper`` is None where it is not whole."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._written()
+                if stepper is not None and applied != self._kept:
+                    await self.keep(stepper, applied)
+                    await self._written()
+        except TimeoutError:
+            self._failed(TimeoutError(f"there was no time for it within {timeout_s:g} s"))
+            if self._writing is not None:
+                self._writing.cancel()  # without its manifest it is no state
+
+    async def _written(self) -> None:
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    async def _write(self, state: StepperState, standing: Standing) -> None:
+        started_s = time.monotonic()
+        try:
+            size_bytes = await self._store.write(state, standing)
+        except LogError as error:
+            self._failed(error)
+        else:
+            self._kept = standing.positions
+            self._metrics.snapshot_written(self._partition, size_bytes)
+            seconds = round(time.monotonic() - started_s, 3)
+            self._log_line.debug("kept a state", **standing.positions._asdict(), size_bytes=size_bytes, seconds=seconds)
+        finally:
+            self._writing = None
+
+    def _failed(self, error: Exception) -> None:
+        self._metrics.snapshot_failed()
+        self._log_line.warning("a state was not kept", reason=str(error))
