@@ -15,6 +15,7 @@ import typer
 from dhpe import __version__
 from dhpe.backtest_commands import backtests
 from dhpe.command_line import FAILURE, Config, Format, HttpHost, HttpPort, Json, one_line, plan_of, settings_of
+from dhpe.settings import Settings
 
 if TYPE_CHECKING:
     from dhpe.columns import Batch
@@ -137,10 +138,19 @@ def topics(
 
 
 @cli.command()
-def replay(
-    inputs: Annotated[list[str], typer.Argument(metavar="INPUT...", help="Files or folders; - is standard input.")],
-    output: Annotated[Path, typer.Option("--output", help="Folder of the results, made where missing.")],
+def replay(  # noqa: PLR0913, PLR0917 - the options of the command
+    inputs: Annotated[
+        list[str] | None, typer.Argument(metavar="INPUT...", help="Files or folders; - is standard input.")
+    ] = None,
+    output: Annotated[Path | None, typer.Option("--output", help="Folder of the results, made where missing.")] = None,
     file_format: Format = None,
+    from_kafka: Annotated[
+        bool,
+        typer.Option("--from-kafka", help="Instead of files: the state of --underlying in the log, --at a moment."),
+    ] = False,
+    at: Annotated[
+        str | None, typer.Option(help="An instant, nanoseconds, or offsets such as chain=1265,ticks=48589.")
+    ] = None,
     speed: Annotated[
         float | None, typer.Option(min=0.0, help="Event time over wall time; default: no waiting.")
     ] = None,
@@ -151,9 +161,15 @@ def replay(
     underlying: Annotated[str | None, typer.Option(help="The name, where the files have none.")] = None,
     config: Config = None,
 ) -> None:
-    """Send files through the same engine, without a log."""
+    """Send files through the same engine, without a log; or show a state as it was, from the log."""
     with one_line():
         settings = settings_of(config)
+        if from_kafka:
+            _as_it_was(settings, underlying, at, inputs)
+            return
+        if output is None:
+            raise typer.BadParameter("files need --output, the folder of the results")
+        inputs = inputs or []
         plan_of(inputs, file_format)
         from dhpe import replay as replaying  # noqa: PLC0415
 
@@ -167,6 +183,27 @@ def replay(
             underlying=underlying,
             settings=settings,
         )
+
+
+@cli.command()
+def explain(
+    alert_id: Annotated[str, typer.Argument(metavar="ALERT_ID", help="The id of an alert that the log still has.")],
+    as_json: Json = False,
+    config: Config = None,
+) -> None:
+    """Compute an alert anew from the log, and show its evidence beside what was published."""
+    with one_line():
+        settings = settings_of(config)
+        import msgspec  # noqa: PLC0415
+
+        from dhpe import questions  # noqa: PLC0415
+
+        explanation = questions.explain(settings, alert_id)
+        if explanation is None:
+            typer.echo(f"dhpe: no alert in the log has the id {alert_id!r}", err=True)
+            raise typer.Exit(FAILURE)
+        typer.echo(msgspec.json.encode(explanation) if as_json else questions.as_text(explanation))
+        raise typer.Exit(FAILURE if explanation.bit_equal is False else 0)
 
 
 @cli.command()
@@ -221,6 +258,20 @@ def kernels() -> None:
         from dhpe.warm import compile_kernels  # noqa: PLC0415
 
         compile_kernels()
+
+
+def _as_it_was(settings: Settings, underlying: str | None, at: str | None, inputs: list[str] | None) -> None:
+    if underlying is None or at is None or inputs:
+        raise typer.BadParameter("--from-kafka takes --underlying and --at, and no files")
+    import msgspec  # noqa: PLC0415
+
+    from dhpe import questions  # noqa: PLC0415
+
+    try:
+        moment = questions.moment(at)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), param_hint="--at") from error
+    typer.echo(msgspec.json.encode(questions.state_at(settings, underlying, moment)))
 
 
 def _simulated() -> "Iterable[Batch]":

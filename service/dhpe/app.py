@@ -20,6 +20,7 @@ import uvicorn
 
 from dhpe.columns import Batch, Reject
 from dhpe.edge.api import build_api
+from dhpe.edge.explain import Explainer
 from dhpe.edge.feeds import Fed, FeedRules, feed_batches
 from dhpe.edge.log import Log, LogUnavailable
 from dhpe.edge.log_lines import configure
@@ -71,7 +72,9 @@ class Service:
         self.workers = Workers(log, settings, self.metrics) if works else None
         self.address = ""
         self._listener: socket.socket | None = None
-        self._application = build_api(self.view, self, settings, self.metrics, simulated=simulated)
+        self._application = build_api(
+            self.view, self, settings, self.metrics, Explainer(log, settings, self.metrics).explain, simulated=simulated
+        )
 
     def alive(self) -> bool:
         """Whether the loop makes progress; the broker's state is no part of it."""

@@ -26,7 +26,7 @@ from dhpe.fingerprint import engine_version
 from dhpe.numerics.state import FLAGS, NS_PER_S
 from dhpe.numerics.ticks import CLOSE_BAR
 from dhpe.numerics.trade_side import RULE_NAMES
-from dhpe.outputs import Offsets, Output, TradeLabel
+from dhpe.outputs import Offsets, Output, Pressure, TradeLabel
 from dhpe.parameters import Parameters
 from dhpe.pressure import pressure_of
 from dhpe.underlying import Underlying, labels_for
@@ -62,6 +62,13 @@ class Engine:
     def underlyings(self) -> dict[str, Underlying]:
         """The underlyings by name, for whoever wants to read a state."""
         return {name: pair[0] for name, pair in self._underlyings.items()}
+
+    def pressure(self, name: str) -> Pressure | None:
+        """The state of an underlying as it would be published now; ``None`` for one that no record has named."""
+        if name not in self._underlyings:
+            return None
+        offsets = Offsets(self._partition, **self._offsets)
+        return pressure_of(*self._underlyings[name], offsets, self.engine_version)
 
     def step(self, chain: Batch, ticks: Batch) -> StepResult:
         """Apply ``chain``, then ``ticks``, each in its own order. Any kind of record is allowed in either."""

@@ -96,6 +96,7 @@ class Settings(ModelSettings):
     step_records_max: Count = Field(10_000, description="log records (messages) of one step")
     step_wait_ms: int = Field(20, ge=1, le=10_000, description="longest wait for the first record of a step")
     snapshot_interval_s: Positive = Field(30.0, description="between two states of a partition that are kept")
+    explain_timeout_s: Positive = Field(120.0, description="for computing one alert anew")
     progress_timeout_s: Positive = Field(60.0, description="a lag without progress for so long ends the process")
     ready_lag_s: Positive = Field(30.0, description="a larger lag is not ready")
     drain_timeout_s: Positive = Field(10.0, description="after SIGTERM, for the step under way")

@@ -46,6 +46,10 @@ class WallClock:
         return time.time() + self.ahead_s
 
 
+async def no_such_alert(alert_id: str) -> None:
+    """The log behind this view is empty."""
+
+
 class Service:
     """An application with its view, metrics, health and clock; ``put`` appends to the output topics."""
 
@@ -55,7 +59,9 @@ class Service:
         self.view = View(self.metrics, ViewLimits.of(self.settings))
         self.health = PlainHealth()
         self.clock = WallClock()
-        self.application = build_api(self.view, self.health, self.settings, self.metrics, now_s=self.clock)
+        self.application = build_api(
+            self.view, self.health, self.settings, self.metrics, no_such_alert, now_s=self.clock
+        )
         self.address = ""
         self._loop: asyncio.AbstractEventLoop | None = None
 

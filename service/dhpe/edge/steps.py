@@ -7,7 +7,7 @@ thrown away; the worker runs it in a thread, off the event loop.
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,6 +23,8 @@ from dhpe.outputs import Output, Pressure, Quality
 from dhpe.settings import Settings
 from dhpe.snapshot import freeze, thaw
 from dhpe.snapshot_bytes import Frozen
+
+AnyOutput = TypeVar("AnyOutput", bound=Output)
 
 CHAIN: Final = "chain"
 TICKS: Final = "ticks"
@@ -98,6 +100,11 @@ class Stepper:
         """The fingerprint that stands in every output."""
         return self._engine.engine_version
 
+    def pressure(self, underlying: str) -> Pressure | None:
+        """The state of an underlying after the last step; ``None`` where the log has not named it."""
+        pressure = self._engine.pressure(underlying)
+        return _mark_lost(pressure) if pressure is not None and self.degraded else pressure
+
     def freeze(self) -> StepperState:
         """Copy the state, between two steps."""
         return StepperState(freeze(self._engine), self.degraded, dict(self._pressures))
@@ -142,7 +149,7 @@ class Stepper:
         return OutRecord(self._names.alerts if topic == "alerts" else self._names.pressure, key, value, headers)
 
 
-def _mark_lost(output: Output) -> Output:
+def _mark_lost(output: AnyOutput) -> AnyOutput:
     if not isinstance(output, Pressure):
         return output
     reasons = sorted({*output.quality.reasons, "data_loss"})

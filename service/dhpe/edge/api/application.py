@@ -16,7 +16,7 @@ from dhpe.edge.api import problems
 from dhpe.edge.api.answers import Answers
 from dhpe.edge.api.guards import RequestLimit, SecurityHeaders, key_check
 from dhpe.edge.api.problems import RETRY_AFTER_S, Problem, ProblemDetails, documented
-from dhpe.edge.api.routes import Health, build_routes
+from dhpe.edge.api.routes import Explain, Health, build_routes, explain_route
 from dhpe.edge.metrics import CONTENT_TYPE, Metrics
 from dhpe.edge.view import View
 from dhpe.settings import Settings
@@ -42,6 +42,7 @@ def build_api(
     health: Health,
     settings: Settings,
     metrics: Metrics,
+    explain: Explain,
     *,
     simulated: bool = False,
     now_s: Callable[[], float] = time.time,
@@ -67,6 +68,7 @@ def build_api(
     refusals = documented(429) | (documented(401) if guards else {})
     market = build_routes(view, health, settings, metrics, answers)
     application.include_router(market, dependencies=guards, responses=refusals)
+    application.include_router(explain_route(explain), dependencies=guards, responses=refusals)
     application.include_router(_operation(health, metrics))
     application.include_router(_pages())
     application.mount("/web", StaticFiles(directory=WEB), name="web")

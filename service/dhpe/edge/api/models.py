@@ -10,6 +10,7 @@ from typing import Any, Final, get_args, get_origin, get_type_hints
 import msgspec
 from pydantic import BaseModel, Field, create_model
 
+from dhpe.edge.explain import Explanation
 from dhpe.edge.glossary import MEANINGS, Meaning
 from dhpe.edge.view import HistoryPoint
 from dhpe.outputs import Alert, BookPressure, Books, Pressure, Quality
@@ -30,6 +31,14 @@ _OWN: Final = {
     "underlyings": Meaning(None, "All underlyings, by name."),
     "columns": Meaning(None, "One array per number, all of one length, oldest first."),
     "interval_ms": Meaning("ms", "Event time between two points."),
+    "bit_equal": Meaning(None, "Whether the log gives the same bytes again; null where that cannot be known."),
+    "published": Meaning(None, "As it stands in the log."),
+    "recomputed": Meaning(None, "As the log gives it now; null where it was not or could not be computed."),
+    "threshold": Meaning(None, "What the number was held against; null where it was not."),
+    "name": Meaning(None, "Name of the number."),
+    "origin": Meaning(None, "What the computation began with; null where there was none."),
+    "kept_state": Meaning(None, "True for a kept state, false for the beginning of the log."),
+    "records_replayed": Meaning(None, "Offsets of both inputs between the base and the alert."),
     "stale_after_s": Meaning("s", "Age from which numbers are withheld."),
 }
 """What only the API says."""
@@ -53,6 +62,16 @@ def _translated(hint: Any, made: dict[type, type[BaseModel]]) -> Any:
             made[hint] = _model(hint.__name__, hint.__doc__ or "", fields)
         return made[hint]
     return hint
+
+
+def _translated_within(hint: Any) -> Any:
+    """As ``_translated``, also for the struct of a list or beside None."""
+    match get_args(hint):
+        case (struct,):
+            return _list_of(_translated(struct, _made))
+        case (struct, none) if none is type(None):
+            return _nullable(_translated(struct, _made))
+    return _translated(hint, _made)
 
 
 def _nullable(hint: Any) -> Any:
@@ -123,6 +142,14 @@ UnderlyingList = _model(
     "UnderlyingList",
     "All underlyings that this service knows.",
     {"underlyings": _list_of(UnderlyingSummary), "stale_after_s": float},
+)
+
+_made[Alert] = AlertRecord
+
+ExplanationRecord = _model(
+    "Explanation",
+    Explanation.__doc__ or "",
+    {name: _translated_within(hint) for name, hint in get_type_hints(Explanation).items()},
 )
 
 _history_hints = get_type_hints(HistoryPoint)

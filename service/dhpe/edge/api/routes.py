@@ -1,14 +1,18 @@
 """The paths under /v1."""
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final, Protocol
 
+import msgspec
 from fastapi import APIRouter, Header, Path, Query, Response
 
 from dhpe.edge.api import models
 from dhpe.edge.api.answers import Answers
 from dhpe.edge.api.problems import RETRY_AFTER_S, Problem, documented
 from dhpe.edge.api.stream import EventStream
+from dhpe.edge.explain import Explanation
+from dhpe.edge.log import LogError
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.view import Latest, StreamFull, View
 from dhpe.settings import Settings
@@ -35,6 +39,10 @@ _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
 }
 
 
+Explain = Callable[[str], Awaitable[Explanation | None]]
+"""Compute the alert of an id anew; None where the log has none, a ``LogError`` where it cannot be done now."""
+
+
 class Health(Protocol):
     """What the service knows of itself; the composition root answers."""
 
@@ -45,6 +53,27 @@ class Health(Protocol):
     def ready(self) -> tuple[bool, str]:
         """Whether assigned, restored and near the end of the input; and if not, why, in one sentence."""
         ...
+
+
+def explain_route(explain: Explain) -> APIRouter:
+    """The path that computes an alert anew."""
+    router = APIRouter(prefix="/v1", tags=["market"])
+
+    @router.get("/explain/{alert_id}", response_model=models.ExplanationRecord, responses=documented(404, 422, 503))
+    async def explained(
+        alert_id: Annotated[str, Path(min_length=1, max_length=64, description="Id of an alert in the log")],
+    ) -> Response:
+        """Why an alert was published: computed anew from the log, its evidence beside what was published."""
+        try:
+            explanation = await explain(alert_id)
+        except LogError as error:
+            headers = {"retry-after": str(RETRY_AFTER_S)}
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, str(error), headers) from error
+        if explanation is None:
+            raise Problem(HTTPStatus.NOT_FOUND, f"No alert in the log has the id {alert_id!r}")
+        return _json(msgspec.json.encode(explanation))
+
+    return router
 
 
 def build_routes(view: View, health: Health, settings: Settings, metrics: Metrics, answers: Answers) -> APIRouter:
