@@ -1,89 +1,60 @@
 """Whose side the aggressor was on: the trade side rules scored on recorded trades whose side is known.
 
 Every rule sees the same quotes: those in force strictly before the trade in exchange time, or carried by it. One line
-shows what happens where a quote of the trade's own instant is let in. The probability of each label is estimated from
-the trades before it alone.
+shows what happens where a quote of the trade's own instant is let in, two what it does to let the later parts of a
+sweep take the decision of the first. The probability of each label is estimated from the trades before it alone.
 """
 
-from collections.abc import Iterable
+import math
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.columns import (
-    CARRIES_QUOTE,
-    INDEX_VALUE,
-    MULTI_LEG,
-    OPTION_QUOTE,
-    OPTION_TRADE,
-    QUOTE,
-    REFERENCE,
-    TRADE,
-    Batch,
-    Contract,
-    Reject,
-    empty_events,
-)
-from dhpe.duplicates import SequenceMemory
+from dhpe.columns import MULTI_LEG, OPTION_TRADE
 from dhpe.numerics.side_calibration import (
     CLASSES,
     INDEX_OPTION,
     PACKAGE,
     POSITIONS,
     SHARE_OPTION,
-    SITUATIONS,
     UNDERLYING,
-    Counts,
     calibrate,
+    empty_counts,
 )
 from dhpe.numerics.state import NS_PER_S
 from dhpe.numerics.trade_columns import (
     TradeColumns,
     classify,
-    next_prices,
-    previous_prices,
+    price_moves,
     situations,
     spread_positions,
     stack_rules,
+    sweep_firsts,
 )
-from dhpe.numerics.trade_side import EXACT, RULE_NAMES, Tolerance
+from dhpe.numerics.trade_side import EXACT, RULE_NAMES, RULE_NONE, RULE_REVERSE_TICK, Tolerance
 from dhpe.parameters import Parameters
+from dhpe.recorded_trades import Floats, Longs, Recording, aligned, before
 
 RULES: Final = (
     "tick", "reverse_tick", "quote", "lee_ready", "emo", "clnv", "depth", "trade_size", "stack"
 )  # fmt: skip
 SAME_INSTANT: Final = "lee_ready_same_instant"
-HINDSIGHT: Final = frozenset(("reverse_tick", "stack"))
+SWEEPS: Final = ("lee_ready_sweeps", "stack_sweeps")
+LINES: Final = (*RULES, *SWEEPS, SAME_INSTANT)
+"""What is scored, in the order of the table."""
+HINDSIGHT: Final = frozenset(("reverse_tick", "stack", "stack_sweeps"))
 """Rules that wait for the next price in the instrument."""
-_QUOTE_FIELDS: Final = ("bid", "bid_size", "ask", "ask_size")
-_VENUE_FIELDS: Final = ("venue_bid", "venue_bid_size", "venue_ask", "venue_ask_size")
-
-Floats = NDArray[np.float64]
-Longs = NDArray[np.int64]
-
-
-class Recording(NamedTuple):
-    """What stood in the inputs, in event time: trades and quotes as rows of columns.EVENT.
-
-    Instruments and underlyings are codes; the spots are (time, underlying, price).
-    """
-
-    trades: NDArray[np.void]
-    instrument: Longs
-    underlying: Longs
-    quotes: NDArray[np.void]
-    quoted: Longs  # the instrument of each quote
-    late_share: float | None
-    spot_ns: Longs
-    spot_of: Longs
-    spot: Floats
-    contracts: dict[int, Contract]
-    rejected: int
+BLOCKS: Final = 20
+_NS_PER_MS: Final = 1_000_000
 
 
 class RuleScore(NamedTuple):
-    """How right a rule was on the trades that it classified. ``later`` speaks of the second half by time."""
+    """How right a rule was on the trades that it classified. ``later`` speaks of the second half by time.
+
+    The best constant is chosen with hindsight, on the trades that it is held against. The standard error is that of
+    the difference of both Brier scores, between ``BLOCKS`` blocks of time: that of a bootstrap of whole blocks.
+    """
 
     accuracy: float | None
     classified: int
@@ -91,6 +62,7 @@ class RuleScore(NamedTuple):
     brier: float | None
     brier_later: float | None
     brier_later_best_constant: float | None
+    brier_later_standard_error: float | None
 
 
 class Bin(NamedTuple):
@@ -109,133 +81,12 @@ class SideScore(NamedTuple):
     trades: int
     without_side: int
     rejected: int
+    sweep_parts: int
     rules: dict[str, RuleScore]
     by: dict[str, dict[str, dict[str, tuple[float | None, int]]]]
     reliability: dict[str, list[Bin]]
     quote_late_share: float | None
     quote_age_median_s: float | None
-
-
-def gather(items: Iterable[Batch | Reject]) -> Recording:
-    """The trades and quotes of some inputs, repeated sequences left out."""
-    memory, codes = SequenceMemory(), dict[tuple[str, str], int]()
-    rejected = 0
-    contracts: dict[int, Contract] = {}
-    pieces: list[tuple[NDArray[np.void], Longs, Longs]] = []
-    for item in items:
-        if isinstance(item, Reject):
-            rejected += 1
-            continue
-        events = item.events
-        repeated = memory.repeated(item)
-        if repeated is not None and repeated.any():
-            rejected += int(repeated.sum())
-            events = events[~repeated]
-        for event in events[events["kind"] == REFERENCE]:
-            fact = item.reference[event["reference"]]
-            if isinstance(fact, Contract):
-                key = (item.names[event["underlying"]], fact.symbol)
-                contracts[codes.setdefault(key, len(codes))] = fact
-        hot = events[np.isin(events["kind"], (OPTION_QUOTE, OPTION_TRADE, TRADE, QUOTE, INDEX_VALUE))]
-        pairs, inverse = np.unique(np.stack([hot["underlying"], hot["name"]]), axis=1, return_inverse=True)
-        names = [*item.names, ""]
-        of_pair = np.array(
-            [codes.setdefault((names[one], names[other]), len(codes)) for one, other in pairs.T.tolist()], np.int64
-        )
-        of_underlying = np.array(
-            [codes.setdefault((names[one], names[one]), len(codes)) for one in pairs[0].tolist()], np.int64
-        )
-        place = inverse.reshape(-1)
-        pieces.append((hot, of_pair[place], of_underlying[place]))
-    return _recording(pieces, contracts, rejected)
-
-
-def _recording(
-    pieces: list[tuple[NDArray[np.void], Longs, Longs]], contracts: dict[int, Contract], rejected: int
-) -> Recording:
-    pieces = pieces or [(empty_events(0), np.zeros(0, np.int64), np.zeros(0, np.int64))]
-    events = np.concatenate([piece[0] for piece in pieces])
-    instrument = np.concatenate([piece[1] for piece in pieces])
-    underlying = np.concatenate([piece[2] for piece in pieces])
-    quote = np.isin(events["kind"], (OPTION_QUOTE, QUOTE))
-    quoted = instrument[quote]
-    late = _late_share(events["ts_event_ns"][quote], quoted)
-    order = np.argsort(events["ts_event_ns"], kind="stable")
-    events, instrument, underlying, quote = events[order], instrument[order], underlying[order], quote[order]
-    trade = np.isin(events["kind"], (OPTION_TRADE, TRADE))
-    good = (events["kind"] == QUOTE) & (events["bid"] > 0.0) & (events["bid"] <= events["ask"])
-    spot = good | ((events["kind"] == INDEX_VALUE) & (instrument == underlying))
-    mid = np.where(events["kind"] == INDEX_VALUE, events["price"], 0.5 * (events["bid"] + events["ask"]))
-    return Recording(
-        events[trade], instrument[trade], underlying[trade], events[quote], instrument[quote], late,
-        events["ts_event_ns"][spot], underlying[spot], mid[spot], contracts, rejected,
-    )  # fmt: skip
-
-
-def _late_share(time_ns: Longs, instrument: Longs) -> float | None:
-    """Share of quotes older than one of the same instrument that came before them."""
-    if len(time_ns) == 0:
-        return None
-    late = 0
-    for code in np.unique(instrument):
-        own = time_ns[instrument == code]
-        late += int(np.count_nonzero(own < np.maximum.accumulate(own)))
-    return late / len(time_ns)
-
-
-def before(time_ns: Longs, group: Longs, of_ns: Longs, of_group: Longs, *, same_instant: bool = False) -> Longs:
-    """For each (time, group) the row of the last of the others strictly before it in its group; -1 where none.
-
-    ``of_ns`` never falls. With ``same_instant`` others of the same time count too.
-    """
-    answer = np.full(len(time_ns), -1, np.int64)
-    order = np.argsort(of_group, kind="stable")
-    sorted_groups = of_group[order]
-    for code in np.unique(group):
-        rows = order[np.searchsorted(sorted_groups, code) : np.searchsorted(sorted_groups, code, side="right")]
-        mine = np.flatnonzero(group == code)
-        place = np.searchsorted(of_ns[rows], time_ns[mine], side="right" if same_instant else "left") - 1
-        found = place >= 0
-        answer[mine[found]] = rows[place[found]]
-    return answer
-
-
-def aligned(recording: Recording, lag_ns: int = 0, *, same_instant: bool = False) -> tuple[TradeColumns, Longs]:
-    """The trades with the quote in force before each (``lag_ns`` earlier still), and its age in ns, -1 where none."""
-    trades = recording.trades
-    time_ns = np.ascontiguousarray(trades["ts_event_ns"])
-    found = before(
-        time_ns - lag_ns,
-        recording.instrument,
-        np.ascontiguousarray(recording.quotes["ts_event_ns"]),
-        recording.quoted,
-        same_instant=same_instant,
-    )
-    carries = (trades["flags"] & CARRIES_QUOTE) != 0
-    known = found >= 0
-    quotes: dict[str, Floats] = {}
-    for name in _QUOTE_FIELDS:
-        column = np.full(len(trades), np.nan)
-        column[known] = recording.quotes[name][found[known]]
-        quotes[name] = np.where(carries, trades[name], column)
-    quotes["ask"][quotes["ask"] == 0.0] = np.nan  # nobody offers
-    age_ns = np.full(len(trades), -1, np.int64)
-    age_ns[known] = time_ns[known] - recording.quotes["ts_event_ns"][found[known]]
-    age_ns[carries] = 0
-    price = np.ascontiguousarray(trades["price"])
-    instruments = int(recording.instrument.max(initial=0)) + 1
-    previous, following = np.empty(len(price)), np.empty(len(price))
-    previous_prices(price, recording.instrument, instruments, previous)
-    next_prices(price, recording.instrument, instruments, following)
-    columns = TradeColumns(
-        price,
-        np.ascontiguousarray(trades["size"]),
-        **quotes,
-        **{name: np.ascontiguousarray(trades[name]) for name in _VENUE_FIELDS},
-        previous_price=previous,
-        next_price=following,
-    )
-    return columns, age_ns
 
 
 def sides_by(rule: str, trades: TradeColumns, tolerance: Tolerance = EXACT) -> NDArray[np.int8]:
@@ -245,48 +96,86 @@ def sides_by(rule: str, trades: TradeColumns, tolerance: Tolerance = EXACT) -> N
     return sides
 
 
+class _Scene(NamedTuple):
+    """What all rules have in common: the trades, their truth, and what is so about each."""
+
+    recording: Recording
+    truth: NDArray[np.int8]
+    instrument_class: NDArray[np.int8]
+    moved: NDArray[np.bool_]
+    packages: NDArray[np.bool_]
+    parameters: Parameters
+
+
+class _Labels(NamedTuple):
+    """The sides by one line of the table, their probabilities, and which of them are later parts of a sweep."""
+
+    sides: NDArray[np.int8]
+    worth: Floats
+    parts: int
+
+
 def score(recording: Recording, parameters: Parameters, lag_ns: int = 0) -> SideScore:
     """Accuracy, coverage and Brier score of every rule on the trades whose side is known."""
     truth = np.ascontiguousarray(recording.trades["side"])
     known = truth != 0
-    trades, age_ns = aligned(recording, lag_ns)
-    instrument_class = _classes(recording)
-    places = np.zeros(len(truth), np.int64)
-    situations(trades, age_ns, places)
-    places[(recording.trades["flags"] & MULTI_LEG) != 0] = PACKAGE
-    groups = _groups(recording, trades)
+    views = {same: aligned(recording, lag_ns, same_instant=same) for same in (False, True)}
+    trades, age_ns = views[False]
+    moved = np.empty(len(truth), np.bool_)
+    price_moves(trades.price, recording.instrument, recording.instruments, moved)
+    packages = (recording.trades["flags"] & MULTI_LEG) != 0
+    scene = _Scene(recording, truth, _classes(recording), moved, packages, parameters)
+    groups = _groups(recording, trades, scene.instrument_class)
     rules: dict[str, RuleScore] = {}
     reliability: dict[str, list[Bin]] = {}
     by: dict[str, dict[str, dict[str, tuple[float | None, int]]]] = {name: {} for name in groups}
-    for name in (*RULES, SAME_INSTANT):
-        rule = "lee_ready" if name == SAME_INSTANT else name
-        seen = aligned(recording, lag_ns, same_instant=True)[0] if name == SAME_INSTANT else trades
-        sides = sides_by(rule, seen)
-        made_by = np.full(len(sides), RULE_NAMES.index(rule), np.int8)
-        if rule == "stack":
-            stack_rules(seen, EXACT, made_by)
-        worth = np.empty(len(sides))
-        counts = Counts(
-            np.zeros(len(CLASSES), np.int64),
-            np.zeros((len(CLASSES), len(RULE_NAMES), SITUATIONS), np.int64),
-            np.zeros((len(CLASSES), len(RULE_NAMES), SITUATIONS), np.int64),
-        )
-        calibrate(sides, truth, places, instrument_class, made_by, _starts(rule, parameters), counts, worth)
-        judged = known & (sides != 0)
-        right = sides[judged] == truth[judged]
-        rules[name] = _rule_score(worth[judged], right, int(known.sum()))
-        reliability[name] = _reliability(worth[judged], right)
-        for dimension, (labels, group) in groups.items():
-            for number, label in enumerate(labels):
+    parts = 0
+    for name in LINES:
+        labels = _labels(name, *views[name == SAME_INSTANT], scene)
+        parts = max(parts, labels.parts)
+        judged = known & (labels.sides != 0)
+        right = labels.sides[judged] == truth[judged]
+        rules[name] = _rule_score(labels.worth[judged], right, int(known.sum()))
+        reliability[name] = _reliability(labels.worth[judged], right)
+        for dimension, (words, group) in groups.items():
+            for number, word in enumerate(words):
                 mine = judged & (group == number)
                 if (known & (group == number)).any():
-                    share = float(np.mean(sides[mine] == truth[mine])) if mine.any() else None
-                    by[dimension].setdefault(label, {})[name] = (share, int(mine.sum()))
+                    share = float(np.mean(labels.sides[mine] == truth[mine])) if mine.any() else None
+                    by[dimension].setdefault(word, {})[name] = (share, int(mine.sum()))
     ages = age_ns[known & (age_ns >= 0)]
     return SideScore(
-        int(known.sum()), int((~known).sum()), recording.rejected, rules, by, reliability,
+        int(known.sum()), int((~known).sum()), recording.rejected, parts, rules, by, reliability,
         recording.late_share, float(np.median(ages)) / NS_PER_S if len(ages) else None,
     )  # fmt: skip
+
+
+def _labels(name: str, trades: TradeColumns, age_ns: Longs, scene: _Scene) -> _Labels:
+    """The labels of one line of the table, each probability from the trades before it."""
+    rule = "lee_ready" if name == SAME_INSTANT else name.removesuffix("_sweeps")
+    sides = sides_by(rule, trades)
+    made_by = np.full(len(sides), RULE_NAMES.index(rule), np.int8)
+    if rule == "stack":
+        stack_rules(trades, EXACT, made_by)
+    parameters = scene.parameters
+    places = np.zeros(len(sides), np.int64)
+    situations(trades, sides, made_by, scene.moved, age_ns, int(parameters.quote_stale_s * NS_PER_S), places)
+    places[scene.packages] = PACKAGE
+    truth, firsts = scene.truth, np.arange(len(sides))
+    if name in SWEEPS:
+        decided = np.where(made_by == RULE_REVERSE_TICK, 0, sides).astype(np.int8)  # what waits decides nothing
+        recording = scene.recording
+        sweep_ns = parameters.sweep_window_ms * _NS_PER_MS
+        sweep_firsts(recording.trades, recording.instrument, recording.instruments, decided, sweep_ns, firsts)
+    parts = firsts != np.arange(len(sides))
+    # One decision is scored as often as it has parts, and learned from once.
+    truth, made_by = np.where(parts, 0, truth).astype(np.int8), np.where(parts, RULE_NONE, made_by).astype(np.int8)
+    worth = np.empty(len(sides))
+    calibrate(
+        sides, truth, places, scene.instrument_class, made_by, _starts(rule, parameters),
+        empty_counts(len(RULE_NAMES)), worth,
+    )  # fmt: skip
+    return _Labels(sides[firsts], worth[firsts], int(parts.sum()))
 
 
 def _classes(recording: Recording) -> NDArray[np.int8]:
@@ -313,13 +202,17 @@ def _starts(rule: str, parameters: Parameters) -> Floats:
 def _rule_score(worth: Floats, right: NDArray[np.bool_], trades: int) -> RuleScore:
     classified = len(right)
     if classified == 0:
-        return RuleScore(None, 0, 0.0, None, None, None)
+        return RuleScore(None, 0, 0.0, None, None, None, None)
     errors = (worth - right) ** 2
     later = slice(classified // 2, None)
     share = float(np.mean(right[later]))
+    error = None
+    if classified >= 4 * BLOCKS:
+        blocks = np.array_split(errors[later] - (share - right[later]) ** 2, BLOCKS)
+        error = float(np.std([np.mean(block) for block in blocks], ddof=1)) / math.sqrt(BLOCKS)
     return RuleScore(
         float(np.mean(right)), classified, classified / trades, float(np.mean(errors)),
-        float(np.mean(errors[later])), share * (1.0 - share),
+        float(np.mean(errors[later])), share * (1.0 - share), error,
     )  # fmt: skip
 
 
@@ -340,7 +233,9 @@ def _reliability(worth: Floats, right: NDArray[np.bool_], width: float = 0.05) -
     return bins
 
 
-def _groups(recording: Recording, trades: TradeColumns) -> dict[str, tuple[list[str], Any]]:
+def _groups(
+    recording: Recording, trades: TradeColumns, instrument_class: NDArray[np.int8]
+) -> dict[str, tuple[list[str], Any]]:
     """Dimensions of the score: labels, and the number of its label for each trade."""
     events = recording.trades
     position = np.zeros(len(events), np.int64)
@@ -350,6 +245,7 @@ def _groups(recording: Recording, trades: TradeColumns) -> dict[str, tuple[list[
     sizes = [f"up to {edge:g}" for edge in edges] + [f"above {edges[-1]:g}" if len(edges) else "all"]
     hour = (events["ts_event_ns"] // (3_600 * NS_PER_S)) % 24
     return {
+        "instrument_class": (list(CLASSES), instrument_class),
         "spread_position": (list(POSITIONS), position),
         "size": (sizes, np.searchsorted(edges, size)),
         "moneyness": (list(MONEYNESS), _moneyness(recording)),

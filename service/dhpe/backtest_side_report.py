@@ -7,10 +7,11 @@ from typing import Any, Final
 
 import msgspec
 
-from dhpe.backtest_side import HINDSIGHT, SAME_INSTANT, Bin, SideScore, gather, score
+from dhpe.backtest_side import HINDSIGHT, SAME_INSTANT, SWEEPS, Bin, RuleScore, SideScore, score
 from dhpe.edge import formats
 from dhpe.edge.formats import InputError
 from dhpe.parameters import Parameters
+from dhpe.recorded_trades import gather
 from dhpe.warm import compile_kernels
 
 JSON_FILE: Final = "side.json"
@@ -32,6 +33,7 @@ def as_json(result: SideScore) -> dict[str, Any]:
         "rules": {name: scored._asdict() for name, scored in result.rules.items()},
         "without_side": result.without_side,
         "rejected": result.rejected,
+        "sweep_parts": result.sweep_parts,
         "quote_late_share": result.quote_late_share,
         "quote_age_median_s": result.quote_age_median_s,
         "by": {
@@ -56,7 +58,17 @@ def _brier(value: float | None) -> str:
     return "–" if value is None else f"{value:.5f}"
 
 
-HEADINGS: Final = ("rule", "accuracy", "coverage", "classified", "Brier", "Brier, later half", "best constant there")
+HEADINGS: Final = (
+    "rule", "accuracy", "coverage", "classified", "Brier", "Brier, later half", "best constant there", "beats it by"
+)  # fmt: skip
+
+
+def _beats(scored: RuleScore) -> str:
+    if scored.brier_later is None or scored.brier_later_best_constant is None:
+        return "–"
+    error = scored.brier_later_standard_error
+    known = "" if error is None else f" ± {error:.5f}"
+    return f"{scored.brier_later_best_constant - scored.brier_later:+.5f}{known}"
 
 
 def rows(result: SideScore) -> list[tuple[str, ...]]:
@@ -65,6 +77,7 @@ def rows(result: SideScore) -> list[tuple[str, ...]]:
         (
             name, _percent(scored.accuracy), _percent(scored.coverage), f"{scored.classified:,}",
             _brier(scored.brier), _brier(scored.brier_later), _brier(scored.brier_later_best_constant),
+            _beats(scored),
         )
         for name, scored in result.rules.items()
     ]  # fmt: skip
@@ -84,10 +97,28 @@ def sentences(result: SideScore) -> list[str]:
             f"Lee-Ready is right in {_percent(strict)} of its labels with the quote strictly before the trade. Letting "
             f"in the quote of the same instant, which the trade itself has moved, ruins it: {_percent(same)}."
         )
+    told.append(_told_of_sweeps(result))
+    told.append(
+        "The best constant is chosen with hindsight; beside what p beats it by stands one standard error, from blocks "
+        "of time."
+    )
     told.append(
         f"{' and '.join(sorted(HINDSIGHT))} wait for the next price in the instrument: live, their side is late."
     )
     return told
+
+
+def _told_of_sweeps(result: SideScore) -> str:
+    if result.sweep_parts == 0:
+        return "No trade is a later part of a sweep."
+    changes = [
+        f"{name.removesuffix('_sweeps')} from {_percent(result.rules[name.removesuffix('_sweeps')].accuracy)} to "
+        f"{_percent(result.rules[name].accuracy)}"
+        for name in SWEEPS
+    ]
+    return (
+        f"{result.sweep_parts:,} trades are later parts of a sweep; one decision for each takes {', '.join(changes)}."
+    )
 
 
 def table(result: SideScore) -> str:

@@ -24,7 +24,7 @@ from dhpe.numerics.jit import borrowing_kernel, kernel
 from dhpe.numerics.panel_arrays import PanelRules
 from dhpe.numerics.panel_check import largest_error
 from dhpe.numerics.revalue import ContractState
-from dhpe.numerics.side_calibration import CLASSES, SITUATIONS, Counts, calibrate
+from dhpe.numerics.side_calibration import CLASSES, calibrate, empty_counts
 from dhpe.numerics.state import NS_PER_S
 from dhpe.numerics.trade_columns import TradeColumns, classify, next_prices, previous_prices, situations
 from dhpe.numerics.trade_side import EXACT, RULE_LEE_READY, RULE_NAMES, RULE_STACK
@@ -196,12 +196,11 @@ def side_figures(trades: int = 1_000_000) -> list[Figure]:
     places, fresh, worth = np.zeros(trades, np.int64), np.zeros(trades, np.int64), np.empty(trades)
     one_class, starts = np.zeros(trades, np.int8), np.full(len(CLASSES), 0.67)
     made_by = np.full(trades, RULE_STACK, np.int8)
-    seen = (len(CLASSES), len(RULE_NAMES), SITUATIONS)
-    counts = Counts(np.zeros(len(CLASSES), np.int64), np.zeros(seen, np.int64), np.zeros(seen, np.int64))
+    moved, counts = np.ones(trades, np.bool_), empty_counts(len(RULE_NAMES))
 
     def calibrated() -> None:
         classify(RULE_STACK, columns, EXACT, sides)
-        situations(columns, fresh, places)
+        situations(columns, sides, made_by, moved, fresh, 60 * NS_PER_S, places)
         calibrate(sides, truth, places, one_class, made_by, starts, counts, worth)
 
     def plain() -> None:

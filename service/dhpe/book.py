@@ -39,7 +39,10 @@ def _grown(rows: np.ndarray, capacity: int) -> np.ndarray:
 def new_market() -> np.ndarray:
     """One row of MARKET before the first record."""
     market = np.zeros(1, MARKET)
-    for slot in ("revalue_slot", "surface_slot", "landscape_slot", "pressure_slot", "bar_slot", "liquidity_slot"):
+    for slot in (
+        "revalue_slot", "surface_slot", "landscape_slot", "pressure_slot", "bar_slot", "liquidity_slot",
+        "option_quote_age_ns", "underlying_quote_age_ns",
+    ):  # fmt: skip
         market[slot] = -1
     market["next_settlement_ns"] = _NEVER
     return market

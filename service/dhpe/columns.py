@@ -6,6 +6,7 @@ Strings stand once in ``names`` and are meant by their index, so the engine look
 """
 
 from typing import Final, NamedTuple
+from zlib import crc32
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ EVENT: Final = np.dtype(
         ("file", "i4"),  # index into names; -1 off files
         ("underlying", "i4"),  # index into names
         ("name", "i4"),  # symbol, instrument or index name: index into names, -1 none
-        ("source", "i4"),  # index into names, -1 none
+        ("source", "i4"),  # index into names, -1 none; for the kernels a code of ``venue_codes``
         ("reference", "i4"),  # index into reference, -1 for hot records
         ("price", "f8"),  # also the value of an index_value
         ("size", "f8"),
@@ -142,6 +143,13 @@ for _field in ("sequence", "cancels", "file", "name", "source", "reference"):
     _ABSENT[_field] = -1
 for _field in (name for name in EVENT.names or () if EVENT[name] == np.float64):
     _ABSENT[_field] = np.nan
+
+
+def venue_codes(events: NDArray[np.void], names: list[str]) -> NDArray[np.int32]:
+    """A code for the source of each event that is the same in every batch, -1 where it has none."""
+    sources, place = np.unique(events["source"], return_inverse=True)
+    codes = [crc32(names[source].encode()) & 0x7FFFFFFF if source >= 0 else -1 for source in sources.tolist()]
+    return np.array(codes, np.int32)[place.reshape(-1)]
 
 
 def empty_events(count: int) -> NDArray[np.void]:

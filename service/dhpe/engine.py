@@ -20,12 +20,13 @@ from dhpe.columns import (
     REFERENCE,
     Batch,
     Reject,
+    venue_codes,
 )
 from dhpe.duplicates import SequenceMemory
 from dhpe.fingerprint import engine_version
+from dhpe.numerics.side_labels import RULE_WORDS
 from dhpe.numerics.state import FLAGS, NS_PER_S
 from dhpe.numerics.ticks import CLOSE_BAR
-from dhpe.numerics.trade_side import RULE_NAMES
 from dhpe.outputs import Offsets, Output, Pressure, TradeLabel
 from dhpe.parameters import Parameters
 from dhpe.pressure import pressure_of
@@ -118,7 +119,9 @@ class Engine:
                     self._run(name, batch, topic, run)
             else:
                 for code in np.unique(run["underlying"]):
-                    self._run(batch.names[code], batch, topic, run[run["underlying"] == code])
+                    own = run[run["underlying"] == code]
+                    own["source"] = venue_codes(own, batch.names)
+                    self._run(batch.names[code], batch, topic, own)
         self._offsets[topic] = int(batch.events["offset"][-1])
 
     def _apply_reference(self, batch: Batch, topic: str, run: NDArray[np.void]) -> None:
@@ -168,7 +171,7 @@ class Engine:
                     price=float(event["price"]),
                     size=float(event["size"]),
                     side=_SIDES[int(label["side"])],
-                    rule=RULE_NAMES[label["rule"]],
+                    rule=RULE_WORDS[label["quote_state"]][label["rule"]],
                     probability=float(label["probability"]),
                     quote_age_s=None if label["quote_age_ns"] < 0 else float(label["quote_age_ns"]) / NS_PER_S,
                     lee_ready_side=_SIDES[int(label["lee_ready"])],

@@ -149,6 +149,12 @@ class ModelSettings(BaseSettings):
     quote_stale_s: Positive = Field(
         _MODEL.quote_stale_s, description="age from which a quote says less and less about the side of a trade"
     )
+    sweep_window_ms: int = Field(
+        _MODEL.sweep_window_ms, ge=0, description="in it one order takes several venues: one side; 0 = each by itself"
+    )
+    session_gap_s: Positive = Field(
+        _MODEL.session_gap_s, description="after so long without quote and trade no earlier one tells a side"
+    )
 
     regime_window_bars: int = Field(
         _MODEL.regime_window_bars, ge=2, description="window of correlation, lows and highs"

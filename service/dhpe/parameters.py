@@ -83,6 +83,8 @@ class Parameters:
     tick_probability: float = 0.59
     multi_leg_probability: float = 0.5
     quote_stale_s: float = 60.0
+    sweep_window_ms: int = 500
+    session_gap_s: float = 14_400.0
 
     # regime machine
     regime_window_bars: int = 20

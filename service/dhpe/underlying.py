@@ -30,7 +30,7 @@ from dhpe.stickiness import SkewStickiness
 
 INSTRUMENTS_MAX: Final = 8
 _NS_PER_MS: Final = 1_000_000
-_NO_TRADE: Final = np.array((-1, -1, 0, 0, 0.0, 0.0, 0.0, 0), TRADE_MEMORY)
+_NO_TRADE: Final = np.array((-1, -1, 0, 0, 0.0, 0.0, (0.0, 0.0), 0), TRADE_MEMORY)
 _INDEX_CODES: Final = {"VIX": VIX, "VVIX": VVIX}
 
 
@@ -51,6 +51,8 @@ def rules_of(parameters: Parameters) -> tuple[Rules, PanelRules]:
                 tick=parameters.tick_probability,
                 multi_leg=parameters.multi_leg_probability,
                 quote_stale_ns=int(parameters.quote_stale_s * NS_PER_S),
+                sweep_ns=parameters.sweep_window_ms * _NS_PER_MS,
+                session_gap_ns=int(parameters.session_gap_s * NS_PER_S),
             ),
             pressure_weights=PressureWeights(
                 BOOKS.index(parameters.default_book),

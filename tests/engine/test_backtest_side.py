@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dhpe.__main__ import cli
-from dhpe.backtest_side import RULES, SAME_INSTANT, SideScore, aligned, before, gather, score
+from dhpe.backtest_side import LINES, SAME_INSTANT, SideScore, score
 from dhpe.columns import empty_batch
 from dhpe.edge import formats
 from dhpe.engine import Engine
 from dhpe.parameters import Parameters
+from dhpe.recorded_trades import aligned, before, gather
 from dhpe.simulate import SimulationSettings, simulate, simulate_with_truth
 
 START_NS = 1_790_000_000_000_000_000
@@ -118,10 +119,10 @@ def test_the_command_prints_json_and_writes_the_report(shared_data: Path, tmp_pa
     assert result.exit_code == 0, result.output
     answer = json.loads(result.stdout)
     assert answer["trades"] == 1350
-    assert list(answer["rules"]) == [*RULES, SAME_INSTANT]
+    assert list(answer["rules"]) == list(LINES)
     assert answer["rules"]["tick"]["accuracy"] == pytest.approx(0.66, abs=0.02)
     assert {"accuracy", "classified", "brier"} <= set(answer["rules"]["lee_ready"])
-    assert set(answer["by"]) == {"spread_position", "size", "moneyness", "time_of_day"}
+    assert set(answer["by"]) == {"instrument_class", "spread_position", "size", "moneyness", "time_of_day"}
     assert json.loads((tmp_path / "side.json").read_text()) == answer
     page = (tmp_path / "side.html").read_text()
     assert "<svg" in page

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from dhpe.backtest_side import aligned, gather
 from dhpe.edge import formats
+from dhpe.recorded_trades import aligned, gather
 
 SOURCES = ("binance_btcusdt_perp", "lean_goog_20151224", "deribit_trades")
 

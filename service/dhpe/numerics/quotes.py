@@ -6,7 +6,7 @@ from dhpe.numerics.jit import kernel
 from dhpe.numerics.state import CROSSED_QUOTE, LOCKED_QUOTE, NO_ASK, ZERO_BID
 
 LATE_WEIGHT: Final = 1.0 / 256.0
-"""Of a new quote in the share of late ones."""
+"""Of a new quote in the share of late ones, of a new trade in the mean age of the quotes that trades found."""
 
 
 @kernel
@@ -38,9 +38,21 @@ def keep_quote(ts_event_ns: int, best: tuple[float, float, float, float], row: A
 
 
 @kernel
+def is_late(ts_event_ns: int, row: Any) -> bool:
+    """Whether a quote comes after a newer quote of its contract or instrument, or after a trade that it preceded."""
+    return bool(ts_event_ns < row["quote"]["ts_ns"] or ts_event_ns < row["tick"]["ts_ns"])
+
+
+@kernel
 def late_share(share: float, late: bool) -> float:
     """The share of late quotes after one more; the last few hundred count."""
     return share + LATE_WEIGHT * ((1.0 if late else 0.0) - share)
+
+
+@kernel
+def mean_age_ns(mean_ns: float, age_ns: int) -> float:
+    """The mean age of the quotes that trades found after one more; ``mean_ns`` is negative before the first."""
+    return mean_ns + LATE_WEIGHT * (age_ns - mean_ns) if mean_ns >= 0.0 else float(age_ns)
 
 
 @kernel

@@ -36,8 +36,11 @@ QUOTE: Final = np.dtype(
 )
 """A best quote; ts_ns 0 where there is none yet."""
 
-TICK: Final = np.dtype([("price", "f8"), ("previous_price", "f8"), ("direction", "i1")], align=True)
-"""What the tick rule remembers: last price, last different price, and the sign of the last change."""
+TICK: Final = np.dtype([("ts_ns", "i8"), ("price", "f8"), ("previous_price", "f8"), ("direction", "i1")], align=True)
+"""What the tick rule remembers: time of the last trade, last price, last different price, sign of the last change."""
+
+SWEEP: Final = np.dtype([("first_ns", "i8"), ("source", "i4"), ("side", "i1"), ("probability", "f8")], align=True)
+"""The decision that the last trade began or belongs to: its first part, and what was decided of it; side 0 nothing."""
 
 # Why a contract has the vol it has.
 VOL_NONE: Final = 0
@@ -68,10 +71,11 @@ CONTRACT: Final = np.dtype(
         ("quote", QUOTE),
         ("earlier_quote", QUOTE),  # the last quote with an earlier time than ``quote``
         ("tick", TICK),
+        ("sweep", SWEEP),
         ("anchors", "i4"),  # times that the flow books were replaced: earlier trades are no longer in them
         # Trades that wait for the next different price in the contract. All of them have the price of the last one.
         ("waiting_size", "f8"),
-        ("waiting_weight", "f8"),  # contracts by which the weighted book will move
+        ("waiting_weight", "f8", (2,)),  # by which the weighted book will move: if they were sales, if buys
         ("waiting_buys", "i4"),  # of them with known side, for the calibration
         ("waiting_sells", "i4"),
         ("waiting_slot", "i4"),  # 1 + slot in the memory of trades of the last one that can be cancelled, 0 none
@@ -116,6 +120,7 @@ INSTRUMENT: Final = np.dtype(
         ("quote", QUOTE),
         ("earlier_quote", QUOTE),
         ("tick", TICK),
+        ("sweep", SWEEP),
         ("sold_at_bid", "f8"),  # size sold since the last quote: what left the bid by trading, not by cancelling
     ],
     align=True,
@@ -143,6 +148,9 @@ FLAGS: Final = (
     "far_trade",
     "trade_cancelled",
     "cancel_of_unknown_trade",
+    "sweep_part",
+    "session_break",
+    "waited_over_break",
 )
 (
     CROSSED_QUOTE,
@@ -159,6 +167,9 @@ FLAGS: Final = (
     FAR_TRADE,
     TRADE_CANCELLED,
     CANCEL_OF_UNKNOWN_TRADE,
+    SWEEP_PART,
+    SESSION_BREAK,
+    WAITED_OVER_BREAK,
 ) = range(len(FLAGS))
 
 MARKET: Final = np.dtype(
@@ -227,10 +238,14 @@ MARKET: Final = np.dtype(
         ("clipped_contracts", "f8"),
         # labels against known sides, as numerics.side_calibration counts them
         ("side_known", "i8", (len(CLASSES),)),
-        ("side_right", "i8", (len(CLASSES), LABEL_RULES, SITUATIONS)),
-        ("side_labelled", "i8", (len(CLASSES), LABEL_RULES, SITUATIONS)),
-        ("option_late_share", "f8"),  # of quotes that came after a newer one, the last few hundred counting
+        ("side_right", "i4", (len(CLASSES), LABEL_RULES, SITUATIONS)),
+        ("side_labelled", "i4", (len(CLASSES), LABEL_RULES, SITUATIONS)),
+        ("option_late_share", "f8"),  # of quotes, see numerics.quotes.is_late; the last few hundred count
         ("underlying_late_share", "f8"),
+        ("option_quote_age_ns", "f8"),  # mean over the last few hundred trades that found a quote, -1 none yet
+        ("underlying_quote_age_ns", "f8"),
+        ("active_ns", "i8"),  # time of the last quote or trade
+        ("session_ns", "i8"),  # since when there was no break in them, 0 from the beginning
         ("labels", "i8"),
     ],
     align=True,
@@ -244,7 +259,7 @@ TRADE_MEMORY: Final = np.dtype(
         ("earlier", "i4"),  # 1 + slot of the trade that waits beside this one, 0 none
         ("size", "f8"),
         ("flow", "f8"),  # contracts by which the trade moved each book; while it waits, by which it will
-        ("weighted", "f8"),
+        ("weighted", "f8", (2,)),  # one number once it moved, in both places; while it waits: as a sale, as a buy
         ("anchors", "i4"),  # of the contract when the trade was made
     ],
     align=True,
@@ -256,6 +271,7 @@ LABEL: Final = np.dtype(
         ("event", "i4"),
         ("side", "i1"),
         ("rule", "i1"),
+        ("quote_state", "i1"),  # a code of numerics.side_labels.QUOTE_STATES
         ("lee_ready", "i1"),
         ("probability", "f8"),
         ("quote_age_ns", "i8"),  # -1 where no quote stood before the trade

@@ -10,15 +10,15 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.columns import DEPTH, INDEX_VALUE, OPTION_QUOTE, OPTION_TRADE, QUOTE, TRADE
+from dhpe.columns import CLOCK, DEPTH, INDEX_VALUE, OPTION_QUOTE, OPTION_TRADE, QUOTE, TRADE
 from dhpe.numerics import panel
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.option_trades import apply_option_trade
 from dhpe.numerics.panel_arrays import PanelRules
-from dhpe.numerics.quotes import flag_quote, keep_quote, late_share
+from dhpe.numerics.quotes import flag_quote, is_late, keep_quote, late_share
 from dhpe.numerics.revalue import ContractState, mark_dirty, revalue_dirty
 from dhpe.numerics.side_labels import SideRules, label_underlying_trade
-from dhpe.numerics.state import LATE_QUOTE, QUOTE_WITHOUT_SPOT, SPOT_INDEX, TIME_BACKWARDS
+from dhpe.numerics.state import LATE_QUOTE, QUOTE_WITHOUT_SPOT, SESSION_BREAK, SPOT_INDEX, TIME_BACKWARDS
 from dhpe.numerics.underlying_ticks import (
     PressureWeights,
     TapeState,
@@ -58,12 +58,13 @@ def _apply_option_quote(event: Any, row: int, state: ContractState, panel_rules:
     market = state.market[0]
     contract = state.contracts[row]
     flag_quote(event["bid"], event["ask"], market)
-    late = event["ts_event_ns"] < contract["quote"]["ts_ns"]
+    late = is_late(event["ts_event_ns"], contract)
     market["option_late_share"] = late_share(market["option_late_share"], late)
+    if late:
+        market["flags"][LATE_QUOTE] += 1
     if not keep_quote(
         event["ts_event_ns"], (event["bid"], event["bid_size"], event["ask"], event["ask_size"]), contract
     ):
-        market["flags"][LATE_QUOTE] += 1
         return
     contract["quote_spot"] = market["spot"]
     if not market["spot"] > 0.0:
@@ -120,6 +121,15 @@ def settle(state: ContractState, now_ns: int) -> None:
 
 
 @kernel
+def _note_session(ts_event_ns: int, market: Any, gap_ns: int) -> None:
+    """Begin a new session at the first quote or trade after a silence; clocks and indices run through the night."""
+    if market["active_ns"] > 0 and ts_event_ns - market["active_ns"] > gap_ns:
+        market["session_ns"] = ts_event_ns
+        market["flags"][SESSION_BREAK] += 1
+    market["active_ns"] = max(market["active_ns"], ts_event_ns)
+
+
+@kernel
 def _apply(
     events: NDArray[np.void],
     place: int,
@@ -133,6 +143,8 @@ def _apply(
     market = state.market[0]
     event = events[place]
     grid, panel_rules = rules
+    if event["kind"] not in (INDEX_VALUE, CLOCK):
+        _note_session(event["ts_event_ns"], market, grid.sides.session_gap_ns)
     if event["kind"] == OPTION_QUOTE:
         _apply_option_quote(event, row, state, panel_rules)
     elif event["kind"] == OPTION_TRADE:

@@ -5,8 +5,11 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dhpe.columns import MULTI_LEG
 from dhpe.numerics.jit import kernel
-from dhpe.numerics.side_calibration import situation, spread_position
+from dhpe.numerics.side_calibration import WAITED, situation, spread_position, tick_word
+from dhpe.numerics.side_labels import begin_sweep, continues_sweep
+from dhpe.numerics.state import SWEEP
 from dhpe.numerics.trade_side import (
     EXACT,
     RULE_CLNV,
@@ -157,9 +160,63 @@ def spread_positions(trades: TradeColumns, positions: NDArray[np.int64]) -> None
 
 
 @kernel
-def situations(trades: TradeColumns, age_ns: NDArray[np.int64], places: NDArray[np.int64]) -> None:
-    """Write the situation of each trade, of an orderly feed, into ``places`` (n,)."""
+def situations(
+    trades: TradeColumns,
+    sides: NDArray[np.int8],
+    rules: NDArray[np.int8],
+    moved: NDArray[np.bool_],
+    age_ns: NDArray[np.int64],
+    stale_ns: int,
+    places: NDArray[np.int64],
+) -> None:
+    """Write the situation of each label, of an orderly feed, into ``places`` (n,).
+
+    ``rules`` (n,) made the ``sides``; ``moved``: the price is not that of the trade before in the instrument.
+    """
     for place in range(trades.price.shape[0]):
-        bid, ask = trades.bid[place], trades.ask[place]
-        position = spread_position(trades.price[place], bid, ask, EXACT)
-        places[place] = situation(position, bid, ask, age_ns[place], 0.0)
+        price, bid, ask = trades.price[place], trades.bid[place], trades.ask[place]
+        position = spread_position(price, bid, ask, EXACT)
+        tick = compared(price, trades.previous_price[place])
+        if rules[place] == RULE_REVERSE_TICK:
+            places[place] = WAITED + tick_word(sides[place], tick, False)
+            continue
+        word = tick_word(sides[place], tick, moved[place])
+        places[place] = situation(position, bid, ask, age_ns[place], stale_ns, 0.0, word)
+
+
+@kernel
+def price_moves(price: Floats, instrument: NDArray[np.int64], instruments: int, moved: NDArray[np.bool_]) -> None:
+    """Write into ``moved`` (n,) whether each trade changed the last price of its instrument."""
+    last = np.full(instruments, np.nan)
+    for place in range(price.shape[0]):
+        code = instrument[place]
+        moved[place] = not np.isnan(last[code]) and price[place] != last[code]
+        last[code] = price[place]
+
+
+@kernel
+def sweep_firsts(
+    events: NDArray[np.void],
+    instrument: NDArray[np.int64],
+    instruments: int,
+    sides: NDArray[np.int8],
+    sweep_ns: int,
+    firsts: NDArray[np.int64],
+) -> None:
+    """Write for each trade, a row of ``columns.EVENT``, the place of the first part of its order into ``firsts`` (n,).
+
+    Its own place where it is no later part of a sweep. ``sides`` (n,) are what a rule says of each trade by itself;
+    the sources of the events are codes of venues.
+    """
+    sweeps = np.zeros(instruments, SWEEP)
+    last = np.zeros(instruments)
+    begun = np.zeros(instruments, np.int64)
+    for place in range(events.shape[0]):
+        event, code = events[place], instrument[place]
+        now_ns, source, price = event["ts_event_ns"], event["source"], event["price"]
+        whole = event["flags"] & MULTI_LEG == 0
+        if not whole or not continues_sweep(now_ns, source, price, last[code], sweeps[code], sweep_ns):
+            begun[code] = place
+            begin_sweep(now_ns, source, sides[place] if whole else 0, 0.5, sweeps[code])
+        last[code] = price
+        firsts[place] = begun[code]

@@ -19,6 +19,8 @@ RULE_NAMES: Final = (
     "trade_size",
     "venue_quote",
     "venue_depth",
+    "sweep",
+    "far_trade",
     # whole algorithms, which a score names; the rules above are what a label carries
     "lee_ready",
     "emo",
@@ -38,6 +40,8 @@ RULE_NAMES: Final = (
     RULE_TRADE_SIZE,
     RULE_VENUE_QUOTE,
     RULE_VENUE_DEPTH,
+    RULE_SWEEP,
+    RULE_FAR_TRADE,
     RULE_LEE_READY,
     RULE_EMO,
     RULE_CLNV,
@@ -84,6 +88,12 @@ def quote_side(price: float, bid: float, ask: float) -> int:
     if doubled < 0.0:
         return -1
     return 0
+
+
+@kernel
+def only_bid_side(price: float, bid: float, ask: float) -> int:
+    """Where nobody offers: -1 at the only bid and below it, 0 above; 0 for every other quote."""
+    return -1 if bid > 0.0 and not ask > 0.0 and price <= bid else 0
 
 
 @kernel
@@ -188,8 +198,9 @@ def stack_side(
 
 
 @kernel
-def remember_tick(price: float, tick: Any) -> None:
+def remember_tick(ts_event_ns: int, price: float, tick: Any) -> None:
     """Move the tick rule's memory past a trade at ``price``."""
+    tick["ts_ns"] = max(tick["ts_ns"], ts_event_ns)
     if tick["price"] > 0.0 and price != tick["price"]:
         tick["direction"] = 1 if price > tick["price"] else -1
         tick["previous_price"] = tick["price"]
@@ -223,10 +234,3 @@ def best_before(ts_event_ns: int, quote: Any, earlier: Any) -> tuple[tuple[float
         return best, ts_event_ns - earlier["ts_ns"]
     nan = float("nan")
     return (nan, nan, nan, nan), 0
-
-
-@kernel
-def quote_before(ts_event_ns: int, quote: Any, earlier: Any) -> tuple[float, float]:
-    """Bid and ask of ``best_before``."""
-    best, _ = best_before(ts_event_ns, quote, earlier)
-    return best[0], best[2]

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from dhpe.columns import Batch, Reject
-from dhpe.edge.formats import binance, cboe, dbn, deribit, jsonl, lean
+from dhpe.edge.formats import binance, cboe, dbn, deribit, deribit_messages, jsonl, lean
 from dhpe.edge.formats.cboe import NOTHING_TOLD, ChainFacts
 from dhpe.edge.formats.files import GZIP_MAGIC, InputError, opened, unreadable
 from dhpe.edge.formats.merge import merged
@@ -115,7 +115,7 @@ def _sources(chosen: Plan) -> Iterator[Iterable[Batch | Reject]]:
         elif found == "binance":
             yield binance.read(paths[0])
         elif found == "deribit":
-            yield deribit.read(paths[0])
+            yield (deribit_messages if _opens_with_json(paths[0]) else deribit).read(paths[0])
         else:
             yield jsonl.read(files[0])
 
@@ -151,7 +151,7 @@ def _detect(path: Path) -> str:
         return "dbn"
     first = head.lstrip().partition(b"\n")[0]
     if first.startswith((b"{", b"[")):
-        return "jsonl"
+        return "deribit" if deribit_messages.MARK in first else "jsonl"
     if binance.LINE.match(first):
         return "binance"
     if first.startswith(",".join(cboe.HEADER).encode()):
@@ -160,6 +160,11 @@ def _detect(path: Path) -> str:
         return "deribit"
     what = "is empty" if not head else "its content is of no known format"
     raise InputError(f"{path}: {what}; {_KNOWN}, and --format names one")
+
+
+def _opens_with_json(path: Path) -> bool:
+    with opened(path) as stream:
+        return stream.read(_HEAD_BYTES).lstrip().startswith(b"{")
 
 
 def _lines(path: Path) -> int:

@@ -10,7 +10,6 @@
 import csv
 import io
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
@@ -19,17 +18,14 @@ import numpy as np
 from dhpe import columns
 from dhpe.columns import Batch, Contract, Reject, empty_events
 from dhpe.edge import door
+from dhpe.edge.formats.deribit_names import SOURCE, option
 from dhpe.edge.formats.files import InputError, opened
 
 HEADER: Final = ("q", "p", "s", "t")
-SOURCE: Final = "deribit"
 
 _NEEDED: Final = ("q", "p", "t", "trade_id", "instrument_name", "index_price", "direction")
 _SIDES: Final = {"buy": columns.BUY, "sell": columns.SELL}
-_RIGHTS: Final = {"C": 1, "P": -1}
 _NS_PER_MS: Final = 1_000_000
-_NS_PER_S: Final = 1_000_000_000
-_SETTLES_HOUR: Final = 8
 
 
 class _Row(NamedTuple):
@@ -80,19 +76,11 @@ def _read_row(cells: dict[str, Any], line: int, rows: list[_Row], contracts: dic
             float(cells["p"]), float(cells["q"]), _SIDES[cells["direction"]], float(cells["index_price"]),
         )  # fmt: skip
         if symbol not in contracts:
-            contracts[symbol] = _contract(symbol)
+            contracts[symbol] = option(symbol)
     except (KeyError, ValueError, TypeError) as error:
         return f"the line holds no option trade: {error}"
     rows.append(row)
     return None
-
-
-def _contract(symbol: str) -> Contract:
-    _, day, strike, right = symbol.split("-")
-    settles = datetime.strptime(day, "%d%b%y").replace(hour=_SETTLES_HOUR, tzinfo=UTC)
-    return Contract(
-        symbol, _RIGHTS[right], float(strike), 1.0, american=False, settles_ns=int(settles.timestamp()) * _NS_PER_S
-    )
 
 
 def _batch(rows: list[_Row], contracts: dict[str, Contract], file: str) -> Batch:
