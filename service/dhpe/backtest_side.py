@@ -32,7 +32,7 @@ from dhpe.numerics.trade_columns import (
     stack_rules,
     sweep_firsts,
 )
-from dhpe.numerics.trade_side import EXACT, RULE_NAMES, RULE_NONE, RULE_REVERSE_TICK, Tolerance
+from dhpe.numerics.trade_side import EXACT, RULE_NAMES, RULE_REVERSE_TICK, Tolerance
 from dhpe.parameters import Parameters
 from dhpe.recorded_trades import Floats, Longs, Recording, aligned, before
 
@@ -161,21 +161,19 @@ def _labels(name: str, trades: TradeColumns, age_ns: Longs, scene: _Scene) -> _L
     places = np.zeros(len(sides), np.int64)
     situations(trades, sides, made_by, scene.moved, age_ns, int(parameters.quote_stale_s * NS_PER_S), places)
     places[scene.packages] = PACKAGE
-    truth, firsts = scene.truth, np.arange(len(sides))
+    firsts = np.arange(len(sides))
     if name in SWEEPS:
         decided = np.where(made_by == RULE_REVERSE_TICK, 0, sides).astype(np.int8)  # what waits decides nothing
         recording = scene.recording
         sweep_ns = parameters.sweep_window_ms * _NS_PER_MS
         sweep_firsts(recording.trades, recording.instrument, recording.instruments, decided, sweep_ns, firsts)
-    parts = firsts != np.arange(len(sides))
-    # One decision is scored as often as it has parts, and learned from once.
-    truth, made_by = np.where(parts, 0, truth).astype(np.int8), np.where(parts, RULE_NONE, made_by).astype(np.int8)
-    worth = np.empty(len(sides))
+    # Each part of a sweep counts for the rule and the situation of its first: p is the share of trades that are right.
+    sides, worth = sides[firsts], np.empty(len(sides))
     calibrate(
-        sides, truth, places, scene.instrument_class, made_by, _starts(rule, parameters),
+        sides, scene.truth, places[firsts], scene.instrument_class, made_by[firsts], _starts(rule, parameters),
         empty_counts(len(RULE_NAMES)), worth,
     )  # fmt: skip
-    return _Labels(sides[firsts], worth[firsts], int(parts.sum()))
+    return _Labels(sides, worth[firsts], int(np.count_nonzero(firsts != np.arange(len(sides)))))
 
 
 def _classes(recording: Recording) -> NDArray[np.int8]:

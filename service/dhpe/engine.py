@@ -110,6 +110,9 @@ class Engine:
             for event in events[repeated]:
                 self._reject(batch, topic, event, "duplicate", "this source has already sent this sequence")
             events = events[~repeated]
+        if (events["source"] >= 0).any():
+            events = events.copy()
+            events["source"] = venue_codes(events, batch.names)
         for run in _runs(events, batch.names):
             first = run[0]
             if first["kind"] == REFERENCE:
@@ -119,9 +122,7 @@ class Engine:
                     self._run(name, batch, topic, run)
             else:
                 for code in np.unique(run["underlying"]):
-                    own = run[run["underlying"] == code]
-                    own["source"] = venue_codes(own, batch.names)
-                    self._run(batch.names[code], batch, topic, own)
+                    self._run(batch.names[code], batch, topic, run[run["underlying"] == code])
         self._offsets[topic] = int(batch.events["offset"][-1])
 
     def _apply_reference(self, batch: Batch, topic: str, run: NDArray[np.void]) -> None:
@@ -188,6 +189,8 @@ def _unknown(name: str, *, option: bool) -> tuple[str, str]:
 
 def _runs(events: NDArray[np.void], names: list[str]) -> Iterator[NDArray[np.void]]:
     """Cut into runs of reference records, of hot records, and single clocks for everybody."""
+    if len(events) == 0:  # all of a batch were repeated
+        return
     everybody = names.index(EVERY_UNDERLYING) if EVERY_UNDERLYING in names else -2
     kind = np.where(events["kind"] == REFERENCE, 1, 0)
     clock = (events["kind"] == CLOCK) & (events["underlying"] == everybody)

@@ -112,6 +112,8 @@ class Pressure(msgspec.Struct, frozen=True, kw_only=True):
     short_protocol: Literal["hold_short", "close_short"] | None
     dealer_risk: DealerRisk | None
     tau_floor_s: float
+    quote_late_share: float | None = None
+    quote_age_mean_s: float | None = None
     panel_error: float | None
     quality: Quality
     offsets: Offsets
@@ -144,6 +146,8 @@ class TradeLabel(msgspec.Struct, frozen=True, kw_only=True):
     """The side given to one trade: a line of ``trades.jsonl``. ``symbol`` is None for the underlying's trades.
 
     An option trade with the rule reverse_tick has no side yet: it moves the books when the next price has told.
+    Before a slash the rule says what was odd about the quote: locked_quote, crossed_quote, one_sided_quote or
+    stale_quote.
     ``quote_age_s`` is that of the quote in force strictly before the trade, None where there was none.
     """
 

@@ -136,6 +136,8 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
         short_protocol=machine.short_protocol,
         dealer_risk=reading.dealer_risk,
         tau_floor_s=parameters.tau_floor_s,
+        quote_late_share=reading.quotes.late_share,
+        quote_age_mean_s=reading.quotes.age_mean_s,
         panel_error=underlying.panel_error,
         quality=reading.quality,
         offsets=offsets,

@@ -6,12 +6,15 @@ import numpy as np
 
 from dhpe.feedback import Envelope, Feedback, book_feedback, dealer_risk, envelope
 from dhpe.liquidity import KyleLambda
+from dhpe.numerics.side_calibration import LATE_FEED
 from dhpe.numerics.state import BETA_VANNA, BOOKS, CHARM, FIELDS, GAMMA, NS_PER_S, SPOT_SOURCES, VANNA
 from dhpe.outputs import DealerRisk, Quality
 from dhpe.underlying import Underlying
 
 STALE_REASONS: Final = frozenset({"spot_unknown", "spot_stale"})
-NOTES: Final = frozenset({"american_de_americanised", "gain_reaches_one", "lambda_from_depth", "overhedging"})
+NOTES: Final = frozenset(
+    {"american_de_americanised", "gain_reaches_one", "lambda_from_depth", "overhedging", "quotes_old"}
+)
 """Reasons that say how a number was made, without making it a bad one."""
 
 
@@ -20,6 +23,13 @@ class Beta(NamedTuple):
 
     value: float
     standard_error: float | None
+
+
+class Quotes(NamedTuple):
+    """How the quotes arrive: the share that is late, and their mean age when a trade comes; the worse of both feeds."""
+
+    late_share: float | None
+    age_mean_s: float | None
 
 
 class Reading(NamedTuple):
@@ -35,6 +45,7 @@ class Reading(NamedTuple):
     band: Envelope
     dealer_risk: DealerRisk | None
     gain_usable: bool
+    quotes: Quotes
     quality: Quality
 
 
@@ -53,6 +64,12 @@ def _beta(underlying: Underlying) -> Beta | None:
         sum(w * b for w, b in zip(share, known["beta"].tolist(), strict=True)) / total,
         sum(w * e for w, e in zip(share, known["beta_standard_error"].tolist(), strict=True)) / total,
     )
+
+
+def _quotes(market: np.void) -> Quotes:
+    late = max(float(market["option_late_share"]), float(market["underlying_late_share"]))
+    age_ns = max(float(market["option_quote_age_ns"]), float(market["underlying_quote_age_ns"]))
+    return Quotes(late if market["active_ns"] > 0 else None, age_ns / NS_PER_S if age_ns >= 0 else None)
 
 
 def _input_reasons(underlying: Underlying) -> set[str]:
@@ -110,6 +127,11 @@ def read(underlying: Underlying) -> Reading:
     implausible = gain is not None and abs(gain) > parameters.gain_implausible and not anchored
     if implausible:
         reasons.add("gain_implausible")
+    quotes = _quotes(market)
+    if quotes.late_share is not None and quotes.late_share > LATE_FEED:
+        reasons.add("quotes_late")
+    if quotes.age_mean_s is not None and quotes.age_mean_s > parameters.quote_stale_s:
+        reasons.add("quotes_old")
     known_spot = not reasons & STALE_REASONS
     return Reading(
         spot=float(market["spot"]) if known_spot else None,
@@ -122,5 +144,6 @@ def read(underlying: Underlying) -> Reading:
         band=envelope(list(books.values())),
         dealer_risk=dealer_risk(gain, default.feedback_gain_low, default.feedback_gain_high),
         gain_usable=gain is not None and not implausible,
+        quotes=quotes,
         quality=Quality("stale" if not known_spot else "degraded" if reasons - NOTES else "ok", sorted(reasons)),
     )

@@ -30,7 +30,7 @@ from dhpe.stickiness import SkewStickiness
 
 INSTRUMENTS_MAX: Final = 8
 _NS_PER_MS: Final = 1_000_000
-_NO_TRADE: Final = np.array((-1, -1, 0, 0, 0.0, 0.0, (0.0, 0.0), 0), TRADE_MEMORY)
+_NO_TRADE: Final = np.array((-1, -1, 0, 0, 0.0, 0.0, 0.0, 0.0, 0), TRADE_MEMORY)
 _INDEX_CODES: Final = {"VIX": VIX, "VVIX": VVIX}
 
 

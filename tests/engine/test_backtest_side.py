@@ -38,11 +38,25 @@ def test_lee_ready_is_right_with_quotes_strictly_before_the_trade(binance: SideS
     assert binance.rules[SAME_INSTANT].accuracy == pytest.approx(0.779, abs=0.001)
 
 
-def test_probabilities_of_the_later_half_beat_the_best_constant(binance: SideScore) -> None:
-    """The constant is chosen with hindsight, the probabilities are not."""
-    for name in ("lee_ready", "quote", "tick", "emo", "clnv", "stack"):
-        scored = binance.rules[name]
-        assert scored.brier_later <= scored.brier_later_best_constant, name
+def test_probabilities_of_the_later_half_beat_the_best_constant(binance: SideScore, shared_data: Path) -> None:
+    """The constant is chosen with hindsight, on the trades that it is scored by; the probabilities are not.
+
+    Lee-Ready over sweeps is wrong in few, whole orders: there one standard error decides nothing.
+    """
+    deribit = score(gather(formats.read(formats.plan([shared_data / "deribit_trades"]))), Parameters())
+    for result in (binance, deribit):
+        for name, scored in result.rules.items():
+            if scored.classified > 0:
+                noise = scored.brier_later_standard_error if name == "lee_ready_sweeps" else 0.0
+                assert scored.brier_later <= scored.brier_later_best_constant + noise, name
+
+
+def test_a_sweep_is_one_decision_and_no_worse(binance: SideScore) -> None:
+    """Three of four prints of this venue are later parts of an order; trade size errs once for each, not at each."""
+    assert binance.sweep_parts > 15_000
+    rules = binance.rules
+    assert rules["stack_sweeps"].accuracy > rules["stack"].accuracy
+    assert rules["lee_ready_sweeps"].accuracy == pytest.approx(rules["lee_ready"].accuracy, abs=1e-4)
 
 
 def test_simulated_option_days_are_scored_by_what_is_so() -> None:
@@ -52,10 +66,9 @@ def test_simulated_option_days_are_scored_by_what_is_so() -> None:
     options = recording.trades["name"] >= 0
     assert options.sum() > 1000
     result = score(recording, Parameters())
-    for name in ("lee_ready", "stack"):
-        scored = result.rules[name]
-        assert scored.coverage > 0.9
-        assert scored.brier_later <= scored.brier_later_best_constant + NOTHING
+    for scored in result.rules.values():
+        assert scored.classified == 0 or scored.brier_later <= scored.brier_later_best_constant + NOTHING
+    assert min(result.rules[name].coverage for name in ("lee_ready", "stack")) > 0.9
 
 
 def test_the_engine_learns_from_known_sides_what_the_score_says() -> None:

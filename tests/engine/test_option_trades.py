@@ -11,6 +11,8 @@ from dhpe.numerics.state import NS_PER_S
 from dhpe.parameters import Parameters
 
 WEEKLY = contract() | {"exercise": "american"}
+ALONE = Parameters(sweep_window_ms=0)
+"""Each trade is its own decision: the records here have one exchange time."""
 QUOTE = {"bid": 0.8, "bid_size": 5, "ask": 1.2, "ask_size": 9}
 
 
@@ -31,15 +33,13 @@ def unknown(size: float, price: float, **more: object) -> dict[str, object]:
         (unknown(7, 1.0), ("buy", "depth", None)),
         (unknown(7, 1.0, ask_size=2), ("sell", "depth", None)),
         (unknown(7, 1.0, ask_size=5), (None, "reverse_tick", None)),
-        (unknown(7, 1.0, bid=1.1, ask=0.9), (None, "reverse_tick", None)),
-        (unknown(7, 12.5), (None, "none", "buy")),
         (unknown(7, 1.2) | {"side": "sell"}, ("sell", "aggressor", "buy")),
     ],
-    ids="bid_size ask_size ask venue deeper_ask deeper_bid equal crossed far aggressor".split(),
+    ids="bid_size ask_size ask venue deeper_ask deeper_bid equal aggressor".split(),
 )
 def test_the_stack_speaks_in_its_order(record: dict[str, object], label: tuple[str | None, ...]) -> None:
     """Size, best quote, venue's quote, depth; the aggressor before all of them, Lee-Ready beside them."""
-    result = step(Engine(Parameters()), WEEKLY, record)
+    result = step(Engine(ALONE), WEEKLY, record)
     assert [(made.side, made.rule, made.lee_ready_side) for made in result.labels] == [label]
 
 
@@ -48,15 +48,15 @@ def test_probabilities_start_at_the_published_ones() -> None:
     legs = unknown(7, 1.2, multi_leg=True)
     bare = unknown(7, 1.2)
     del bare["bid_size"], bare["ask_size"]
-    share = step(Engine(Parameters()), WEEKLY, unknown(7, 1.2), legs, bare, unknown(5, 1.2))
+    share = step(Engine(ALONE), WEEKLY, unknown(7, 1.2), legs, bare, unknown(5, 1.2))
     assert [label.probability for label in share.labels] == [0.67, 0.5, 0.62, 0.67]
-    index = step(Engine(Parameters()), contract(), unknown(7, 1.2), legs, bare, unknown(5, 1.2))
+    index = step(Engine(ALONE), contract(), unknown(7, 1.2), legs, bare, unknown(5, 1.2))
     assert [label.probability for label in index.labels] == [0.52, 0.5, 0.52, 0.67]
 
 
 def test_a_trade_without_a_quote_waits_for_the_next_price() -> None:
     """The reverse tick rule: what is followed by a higher price was a sale. All that waited move together."""
-    engine = Engine(Parameters())
+    engine = Engine(ALONE)
     bare = [unknown(size, 1.0) for size in (3, 4)]
     for record in bare:
         for name in QUOTE:
@@ -70,7 +70,7 @@ def test_a_trade_without_a_quote_waits_for_the_next_price() -> None:
 
 def test_old_and_late_quotes_are_worth_less() -> None:
     """Twice the stale age halves a label's edge; a feed that delivers late loses the share that is late."""
-    engine = Engine(Parameters(quote_stale_s=10.0))
+    engine = Engine(Parameters(quote_stale_s=10.0, sweep_window_ms=0))
     quote = {"kind": "option_quote", "symbol": "C100"} | QUOTE
     bare = {"kind": "option_trade", "symbol": "C100", "price": 1.2, "size": 7}
     first = step(engine, WEEKLY, quote, bare | {"ts_event_ns": START_NS + 20 * NS_PER_S})
@@ -85,7 +85,7 @@ def test_old_and_late_quotes_are_worth_less() -> None:
 
 def test_known_sides_teach_their_own_class_alone() -> None:
     """Beta means drawn to the published accuracy, held in 0.5 to 0.99 until a thousand sides are known."""
-    engine = Engine(Parameters())
+    engine = Engine(ALONE)
     wrong = unknown(7, 1.2) | {"side": "sell"}
     step(engine, WEEKLY, *[wrong] * 999)
     assert step(engine, unknown(7, 1.2)).labels[0].probability == 0.5
@@ -100,7 +100,7 @@ def test_known_sides_teach_their_own_class_alone() -> None:
 
 def test_a_cancelled_trade_leaves_the_books_as_they_were() -> None:
     """Exactly, also where it was only one of several; a correction is a cancel and a new trade."""
-    engine = Engine(Parameters())
+    engine = Engine(ALONE)
     step(engine, WEEKLY, open_interest(100), unknown(7, 1.2, sequence=1))
     before = positions(engine)
     cancel = unknown(3, 0.8, cancels=2, sequence=3)
@@ -115,7 +115,7 @@ def test_a_cancelled_trade_leaves_the_books_as_they_were() -> None:
 
 def test_a_report_replaces_what_was_traded_before_it() -> None:
     """A trade before a dealer_position moves nothing any more, neither by waiting nor by being taken back."""
-    engine = Engine(Parameters())
+    engine = Engine(ALONE)
     report = {"kind": "dealer_position", "symbol": "C100", "position": -25}
     step(engine, WEEKLY, open_interest(100), unknown(3, 1.2, sequence=1), unknown(7, 1.0, ask_size=5, sequence=2))
     step(engine, report, unknown(3, 1.2, cancels=1), unknown(7, 1.0, cancels=2))
@@ -147,7 +147,7 @@ def test_trades_and_their_cancels_leave_no_trace_in_the_books(
     for record_ in cancels:
         record_.pop("side", None)
     last = unknown(1, 2.0, sequence=300)
-    whole, clean = Engine(Parameters()), Engine(Parameters())
+    whole, clean = Engine(ALONE), Engine(ALONE)
     step(whole, WEEKLY, open_interest(1000), *first, last)
     step(clean, WEEKLY, open_interest(1000), *first, last)
     settled = positions(whole)
@@ -166,7 +166,7 @@ def test_labels_and_books_do_not_know_how_the_records_were_cut(
         for number, (size, price, side) in enumerate(trades)
     ]
     place = data.draw(st.integers(0, len(records)))
-    whole, cut = Engine(Parameters()), Engine(Parameters())
+    whole, cut = Engine(ALONE), Engine(ALONE)
     step(whole, WEEKLY, open_interest(1000))
     step(cut, WEEKLY, open_interest(1000))
     labels = [label.side for label in step(whole, *records).labels]

@@ -9,14 +9,16 @@ from hypothesis import strategies as st
 
 from dhpe.numerics.side_calibration import (
     ALL,
-    CLASSES,
     KNOWN_ENOUGH,
     PACKAGE,
+    POSITIONS,
     RULE_WEIGHT,
     SITUATION_WEIGHT,
     SITUATIONS,
-    Counts,
+    TICKS,
+    WAITED,
     calibrate,
+    empty_counts,
     situation,
 )
 from dhpe.numerics.trade_columns import TradeColumns, classify, next_prices, previous_prices, stack_rules
@@ -98,12 +100,6 @@ def test_the_stack_is_its_layers_one_after_the_other(random_trades: TradeColumns
     assert (made_by == RULE_REVERSE_TICK).mean() < 0.1
 
 
-def empty_counts() -> Counts:
-    """Nothing seen."""
-    shape = (len(CLASSES), len(RULE_NAMES), SITUATIONS)
-    return Counts(np.zeros(len(CLASSES), np.int64), np.zeros(shape, np.int64), np.zeros(shape, np.int64))
-
-
 TRADES = st.lists(
     st.tuples(
         st.sampled_from([-1, 0, 1]),
@@ -143,7 +139,7 @@ def test_a_probability_is_that_of_the_trades_before_alone(trades: list[tuple[int
     )  # fmt: skip
     worth = np.empty(len(trades))
     starts = np.array([0.52, 0.62, 0.67])
-    calibrate(sides, truth, places, groups, rules, starts, empty_counts(), worth)
+    calibrate(sides, truth, places, groups, rules, starts, empty_counts(len(RULE_NAMES)), worth)
     expected = [slow_probability(trades[:i], trade, starts[trade[3]]) for i, trade in enumerate(trades)]
     np.testing.assert_allclose(worth, expected, rtol=1e-12)
 
@@ -154,22 +150,24 @@ def test_a_class_is_clipped_until_a_thousand_of_its_sides_are_known() -> None:
     sides, truth = np.ones(count, np.int8), -np.ones(count, np.int8)
     worth = np.empty(count)
     places, group, rule = np.full(count, 7), np.zeros(count, np.int8), np.full(count, 2, np.int8)
-    calibrate(sides, truth, places, group, rule, np.full(3, 0.6), empty_counts(), worth)
+    calibrate(sides, truth, places, group, rule, np.full(3, 0.6), empty_counts(len(RULE_NAMES)), worth)
     assert worth[: KNOWN_ENOUGH - 1].min() == 0.5
     assert worth[KNOWN_ENOUGH - 1 :].max() < 0.02
 
 
 def test_situations_do_not_meet() -> None:
-    """Each spread position, width, age and feed has a place of its own."""
+    """Each position, width, age, feed and word of the tick rule has a place of its own; no quote has no width."""
     places = {
-        situation(position, bid, 1.0, age_ns, late)
-        for position in range(5)
+        situation(position, bid, 1.0, age_ns, 60_000_000_000, late, word)
+        for position in range(len(POSITIONS))
         for bid in (0.5, 0.99)
-        for age_ns in (0, 2_000_000_000)
+        for age_ns in (0, 2_000_000_000, 61_000_000_000)
         for late in (0.0, 0.5)
+        for word in range(len(TICKS))
     }
-    assert len(places) == 36
-    assert min(places) > max(ALL, PACKAGE)
+    without_quote = 3 * 2 * len(TICKS)
+    assert len(places) == (2 * len(POSITIONS) - 1) * without_quote
+    assert min(places) == max(ALL, PACKAGE, WAITED + len(TICKS) - 1) + 1
     assert max(places) < SITUATIONS
 
 
@@ -183,7 +181,7 @@ def test_a_published_probability_is_calibrated_to_what_is_so() -> None:
     sides = np.where(right, truth, -truth).astype(np.int8)
     worth = np.empty(count)
     group, rule = np.zeros(count, np.int8), np.full(count, 2, np.int8)
-    calibrate(sides, truth, places, group, rule, np.full(3, 0.67), empty_counts(), worth)
+    calibrate(sides, truth, places, group, rule, np.full(3, 0.67), empty_counts(len(RULE_NAMES)), worth)
     later = slice(count // 2, None)
     share = right[later].mean()
     assert np.mean((worth[later] - right[later]) ** 2) < share * (1 - share)

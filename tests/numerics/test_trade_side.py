@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from dhpe.numerics.quotes import keep_quote
 from dhpe.numerics.state import CONTRACT, TICK
-from dhpe.numerics.trade_side import lee_ready_side, quote_before, remember_tick
+from dhpe.numerics.trade_side import best_before, lee_ready_side, remember_tick
 
 PRICES = st.integers(1, 12).map(lambda cents: cents / 4)
 
@@ -34,7 +34,7 @@ def test_streamed_labels_are_those_of_the_whole_history(trades: list[tuple[float
     streamed = []
     for price, bid, ask in trades:
         streamed.append(lee_ready_side(price, bid, ask, tick[0])[0])
-        remember_tick(price, tick[0])
+        remember_tick(1, price, tick[0])
     assert streamed == slow_lee_ready([t[0] for t in trades], [(t[1], t[2]) for t in trades])
 
 
@@ -45,10 +45,10 @@ def test_the_quote_in_force_is_strictly_before_the_trade(quotes: list[tuple[int,
     seen = sorted((quote for quote in quotes if quote[0] <= trade_ns), key=lambda quote: quote[0])
     for ts_ns, bid in seen:
         assert keep_quote(ts_ns, (bid, 1.0, bid + 1, 1.0), rows[0])
-    bid, _ = quote_before(trade_ns, rows[0]["quote"], rows[0]["earlier_quote"])
+    (bid, _, _, _), age_ns = best_before(trade_ns, rows[0]["quote"], rows[0]["earlier_quote"])
     earlier = [quote for quote in seen if quote[0] < trade_ns]
     if earlier:
-        assert bid == earlier[-1][1]
+        assert (bid, age_ns) == (earlier[-1][1], trade_ns - earlier[-1][0])
     else:
         assert np.isnan(bid)
 
@@ -59,4 +59,4 @@ def test_a_late_quote_does_not_replace_a_newer_one() -> None:
     keep_quote(10, (1.0, 1.0, 2.0, 1.0), rows[0])
     assert not keep_quote(7, (3.0, 1.0, 4.0, 1.0), rows[0])
     assert rows[0]["quote"]["bid"] == 1.0
-    assert quote_before(9, rows[0]["quote"], rows[0]["earlier_quote"])[0] == 3.0
+    assert best_before(9, rows[0]["quote"], rows[0]["earlier_quote"])[0][0] == 3.0

@@ -84,6 +84,10 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "protocol": Meaning(None, "What the long-vol protocol says."),
     "short_protocol": Meaning(None, "What the short-side protocol says."),
     "dealer_risk": Meaning(None, "What the gain's interval says: surely amplifying, surely dampening, or not sure."),
+    "quote_late_share": Meaning("none", "Share of the last few hundred quotes that came late, of the worse feed."),
+    "quote_age_mean_s": Meaning(
+        "s", "Mean age of the quotes that the last few hundred trades found, of the worse feed."
+    ),
     "tau_floor_s": Meaning("s", "Shortest time to settlement that the fields use."),
     "panel_error": Meaning("none", "Relative error of the panel at its last self-check."),
     "quality": Meaning(None, "How far the numbers beside it can be trusted."),
@@ -95,7 +99,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "ticks": Meaning("offset", "Position in topic ticks; -1 where nothing was read."),
     "engine_version": Meaning(None, "Fingerprint of program, libraries, CPU target and settings."),
     "id": Meaning(None, "Deterministic: the same input gives the same id."),
-    "rule": Meaning(None, "What fired; of a trade label, what decided the side."),
+    "rule": Meaning(None, "What fired; of a trade label, what decided the side, after what was odd about its quote."),
     "from_state": Meaning(None, "State before."),
     "to_state": Meaning(None, "State after."),
     "severity": Meaning(None, "How much it matters."),

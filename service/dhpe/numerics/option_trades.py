@@ -16,21 +16,12 @@ from dhpe.numerics.jit import kernel
 from dhpe.numerics.panel_arrays import PanelRules
 from dhpe.numerics.revalue import ContractState, revalue
 from dhpe.numerics.side_labels import SideRules, label_option_trade, learn_from_waiting
-from dhpe.numerics.state import (
-    CANCEL_OF_UNKNOWN_TRADE,
-    FLOW,
-    TRADE_CANCELLED,
-    WAITED_OVER_BREAK,
-    WEIGHTED,
-)
+from dhpe.numerics.state import CANCEL_OF_UNKNOWN_TRADE, FLOW, TRADE_CANCELLED, WAITED_OVER_BREAK, WEIGHTED
 from dhpe.numerics.trade_side import RULE_REVERSE_TICK
 
 TRADE_SLOTS: Final = 16_384
 """Trades of an underlying that can still be cancelled: the last one of each sequence modulo this number."""
 GRAIN: Final = 2.0**-20
-AS_SALE: Final = 0
-AS_BUY: Final = 1
-"""Places of what a waiting trade is worth in the weighted book, by what the next price makes of it."""
 
 
 @kernel
@@ -48,9 +39,7 @@ def _move(row: int, flow: float, weighted: float, state: ContractState, rules: P
 
 
 @kernel
-def _remember(
-    event: Any, row: int, flow: float, weighted: tuple[float, float], anchors: int, trades: NDArray[np.void]
-) -> int:
+def _remember(event: Any, row: int, flow: float, weighted: float, anchors: int, trades: NDArray[np.void]) -> int:
     """Keep what a trade did; returns 1 + its slot, 0 where it cannot be cancelled."""
     if event["sequence"] < 0 or trades.shape[0] == 0:
         return 0
@@ -62,8 +51,7 @@ def _remember(
     trade["earlier"] = 0
     trade["size"] = event["size"]
     trade["flow"] = flow
-    trade["weighted"][AS_SALE] = weighted[AS_SALE]
-    trade["weighted"][AS_BUY] = weighted[AS_BUY]
+    trade["weighted"] = weighted
     trade["anchors"] = anchors
     return slot + 1
 
@@ -76,20 +64,20 @@ def _end_waiting(price: float, row: int, state: ContractState, trades: NDArray[n
     """
     contract = state.contracts[row]
     market = state.market[0]
+    over_break = contract["tick"]["ts_ns"] < market["session_ns"]
     waited_at = contract["tick"]["price"]
     waiting = contract["waiting_size"] > 0.0 or contract["waiting_buys"] + contract["waiting_sells"] > 0
-    over_break = contract["tick"]["ts_ns"] < market["session_ns"]
     if not waiting or (price == waited_at and not over_break):
         return
-    side = 0.0
+    side = 1.0 if waited_at > price else -1.0
     if over_break:
+        side = 0.0
         market["flags"][WAITED_OVER_BREAK] += 1
     else:
-        side = 1.0 if waited_at > price else -1.0
         learn_from_waiting(int(side), contract, market)
-    worth = AS_BUY if side > 0.0 else AS_SALE
-    if side != 0.0 and contract["waiting_size"] > 0.0:
-        _move(row, -side * contract["waiting_size"], -side * contract["waiting_weight"][worth], state, rules)
+    if contract["waiting_size"] > 0.0:
+        weight = contract["waiting_weight"] + (contract["waiting_buy_extra"] if side > 0.0 else 0.0)
+        _move(row, -side * contract["waiting_size"], -side * weight, state, rules)
     slot = contract["waiting_slot"]
     while slot > 0:
         trade = trades[slot - 1]
@@ -97,7 +85,7 @@ def _end_waiting(price: float, row: int, state: ContractState, trades: NDArray[n
             break
         trade["waiting"] = 0
         trade["flow"] = -side * trade["flow"]
-        trade["weighted"][AS_SALE] = trade["weighted"][AS_BUY] = -side * trade["weighted"][worth]
+        trade["weighted"] = -side * (trade["weighted"] + (trade["buy_extra"] if side > 0.0 else 0.0))
         slot = trade["earlier"]
     forget_waiting(contract)
 
@@ -106,22 +94,23 @@ def _end_waiting(price: float, row: int, state: ContractState, trades: NDArray[n
 def forget_waiting(contract: Any) -> None:
     """Let go of the trades that wait in a contract."""
     contract["waiting_size"] = 0.0
-    contract["waiting_weight"][AS_SALE] = 0.0
-    contract["waiting_weight"][AS_BUY] = 0.0
+    contract["waiting_weight"] = 0.0
+    contract["waiting_buy_extra"] = 0.0
     contract["waiting_buys"] = 0
     contract["waiting_sells"] = 0
     contract["waiting_slot"] = 0
 
 
 @kernel
-def _wait(event: Any, row: int, weighted: tuple[float, float], contract: Any, trades: NDArray[np.void]) -> None:
-    """Keep a trade out of the books until the next different price."""
+def _wait(event: Any, row: int, weighted: float, buy_extra: float, contract: Any, trades: NDArray[np.void]) -> None:
+    """Keep a trade out of the books until the next different price; as a buy it is worth ``buy_extra`` more."""
     contract["waiting_size"] += event["size"]
-    contract["waiting_weight"][AS_SALE] += weighted[AS_SALE]
-    contract["waiting_weight"][AS_BUY] += weighted[AS_BUY]
+    contract["waiting_weight"] += weighted
+    contract["waiting_buy_extra"] += buy_extra
     slot = _remember(event, row, event["size"], weighted, contract["anchors"], trades)
     if slot > 0:
         trades[slot - 1]["waiting"] = 1
+        trades[slot - 1]["buy_extra"] = buy_extra
         trades[slot - 1]["earlier"] = contract["waiting_slot"]
         contract["waiting_slot"] = slot
 
@@ -141,13 +130,13 @@ def _cancel(event: Any, row: int, state: ContractState, trades: NDArray[np.void]
         pass  # a report has replaced the position since, and does not hold what did not stand
     elif trade["waiting"] == 1:
         contract["waiting_size"] -= trade["flow"]
-        contract["waiting_weight"][AS_SALE] -= trade["weighted"][AS_SALE]
-        contract["waiting_weight"][AS_BUY] -= trade["weighted"][AS_BUY]
+        contract["waiting_weight"] -= trade["weighted"]
+        contract["waiting_buy_extra"] -= trade["buy_extra"]
         trade["flow"] = 0.0
-        trade["weighted"][AS_SALE] = 0.0
-        trade["weighted"][AS_BUY] = 0.0
+        trade["weighted"] = 0.0
+        trade["buy_extra"] = 0.0
     else:
-        _move(row, -trade["flow"], -trade["weighted"][AS_SALE], state, rules)
+        _move(row, -trade["flow"], -trade["weighted"], state, rules)
     trade["sequence"] = -1
 
 
@@ -171,17 +160,17 @@ def apply_option_trade(
         _cancel(event, row, state, trades, panel_rules)
         return
     _end_waiting(event["price"], row, state, trades, panel_rules)
-    side, rule, worth = label_option_trade(event, place, contract, side_rules, market, labels)
-    if event["side"] != 0 and rule == RULE_REVERSE_TICK and event["flags"] & MULTI_LEG == 0:
-        contract["waiting_buys"] += 1 if event["side"] > 0 else 0
-        contract["waiting_sells"] += 1 if event["side"] < 0 else 0
+    side, rule, worths = label_option_trade(event, place, contract, side_rules, market, labels)
+    worth, worth_as_buy = worths
     if event["side"] != 0:
-        side, worth = int(event["side"]), (1.0, 1.0)
-    as_sale = _grains((2.0 * worth[AS_SALE] - 1.0) * event["size"])
-    as_buy = _grains((2.0 * worth[AS_BUY] - 1.0) * event["size"])
+        if rule == RULE_REVERSE_TICK and event["flags"] & MULTI_LEG == 0:
+            contract["waiting_buys"] += 1 if event["side"] > 0 else 0
+            contract["waiting_sells"] += 1 if event["side"] < 0 else 0
+        side, worth = int(event["side"]), 1.0
+    weighted = _grains((2.0 * worth - 1.0) * event["size"])
     if side != 0:
-        weighted = -side * (as_buy if side > 0 else as_sale)
-        _move(row, -side * event["size"], weighted, state, panel_rules)
-        _remember(event, row, -side * event["size"], (weighted, weighted), contract["anchors"], trades)
+        _move(row, -side * event["size"], -side * weighted, state, panel_rules)
+        _remember(event, row, -side * event["size"], -side * weighted, contract["anchors"], trades)
     elif rule == RULE_REVERSE_TICK:
-        _wait(event, row, (as_sale, as_buy), contract, trades)
+        buy_extra = _grains((2.0 * worth_as_buy - 1.0) * event["size"]) - weighted
+        _wait(event, row, weighted, buy_extra, contract, trades)

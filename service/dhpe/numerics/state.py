@@ -75,7 +75,8 @@ CONTRACT: Final = np.dtype(
         ("anchors", "i4"),  # times that the flow books were replaced: earlier trades are no longer in them
         # Trades that wait for the next different price in the contract. All of them have the price of the last one.
         ("waiting_size", "f8"),
-        ("waiting_weight", "f8", (2,)),  # by which the weighted book will move: if they were sales, if buys
+        ("waiting_weight", "f8"),  # contracts by which the weighted book will move if they were sales
+        ("waiting_buy_extra", "f8"),  # and by how many more if they were buys
         ("waiting_buys", "i4"),  # of them with known side, for the calibration
         ("waiting_sells", "i4"),
         ("waiting_slot", "i4"),  # 1 + slot in the memory of trades of the last one that can be cancelled, 0 none
@@ -259,7 +260,8 @@ TRADE_MEMORY: Final = np.dtype(
         ("earlier", "i4"),  # 1 + slot of the trade that waits beside this one, 0 none
         ("size", "f8"),
         ("flow", "f8"),  # contracts by which the trade moved each book; while it waits, by which it will
-        ("weighted", "f8", (2,)),  # one number once it moved, in both places; while it waits: as a sale, as a buy
+        ("weighted", "f8"),
+        ("buy_extra", "f8"),  # while it waits: by how much more the weighted book will move if it was a buy
         ("anchors", "i4"),  # of the contract when the trade was made
     ],
     align=True,
