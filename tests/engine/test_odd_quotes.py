@@ -135,15 +135,15 @@ def late_shares(engine: Engine) -> tuple[float, float]:
 
 
 def test_a_quote_is_late_behind_a_newer_one_or_behind_a_trade() -> None:
-    """Of the same contract; what comes at the same time is in order."""
+    """Of the same contract; what comes at the same time is in order. The share counts those of another price."""
     engine = Engine(Parameters())
     result = step(engine, WEEKLY, quoted(1), quoted(1), quoted(2), bare(1.2, 5))
     assert late_shares(engine) == (0.0, 0.0)
     assert "late_quote" not in result.flags
-    behind_quote, behind_trade = quoted(1.5), quoted(4)
-    assert step(engine, behind_quote).flags["late_quote"] == 1
-    assert step(engine, behind_trade).flags["late_quote"] == 1
-    assert late_shares(engine) == (pytest.approx(1 - (255 / 256) ** 2), 0.0)
+    for behind in (quoted(1.5, ask=1.3), quoted(4, ask=1.4)):
+        assert step(engine, behind).flags["late_quote"] == 1
+    assert step(engine, quoted(3, ask=1.4)).flags["late_quote"] == 1  # tells nothing that does not stand
+    assert late_shares(engine) == (pytest.approx((1 - (255 / 256) ** 2) * 255 / 256), 0.0)
     assert "late_quote" not in step(engine, quoted(5)).flags
 
 
@@ -160,7 +160,7 @@ def test_a_late_feed_is_published_and_degrades() -> None:
     orderly = published(step(engine, WEEKLY, spot, quoted(9), bare(1.2, 10), clock))
     assert (orderly.quote_late_share, orderly.quote_age_mean_s) == (0.0, 1.0)
     assert "quotes_late" not in orderly.quality.reasons
-    late = [quoted(8)] * 20
+    late = [quoted(8, ask=1.3)] * 20
     told = published(step(engine, *late, clock | {"ts_event_ns": START_NS + 21 * NS_PER_S}))
     assert told.quote_late_share == pytest.approx(1 - (255 / 256) ** 20)
     assert "quotes_late" in told.quality.reasons

@@ -76,7 +76,8 @@ def test_old_and_late_quotes_are_worth_less() -> None:
     first = step(engine, WEEKLY, quote, bare | {"ts_event_ns": START_NS + 20 * NS_PER_S})
     assert [(label.probability, label.quote_age_s) for label in first.labels] == [(0.5 + 0.17 / 2, 20.0)]
     late_ns = START_NS + 60 * NS_PER_S
-    step(engine, quote | {"ts_event_ns": late_ns}, *[quote | {"ts_event_ns": late_ns - 1}] * 100)
+    behind = quote | {"ts_event_ns": late_ns - 1}
+    step(engine, quote | {"ts_event_ns": late_ns}, *[behind | {"ask": 1.3}] * 100)
     label = step(engine, bare | {"ts_event_ns": late_ns + 1}).labels[0]
     share = float(engine.underlyings["XYZ"].market["option_late_share"])
     assert share == pytest.approx(1 - (255 / 256) ** 100)

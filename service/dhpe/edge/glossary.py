@@ -84,10 +84,10 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "protocol": Meaning(None, "What the long-vol protocol says."),
     "short_protocol": Meaning(None, "What the short-side protocol says."),
     "dealer_risk": Meaning(None, "What the gain's interval says: surely amplifying, surely dampening, or not sure."),
-    "quote_late_share": Meaning("none", "Share of the last few hundred quotes that came late, of the worse feed."),
-    "quote_age_mean_s": Meaning(
-        "s", "Mean age of the quotes that the last few hundred trades found, of the worse feed."
+    "quote_late_share": Meaning(
+        "none", "Share of the last few hundred quotes that came late with news; the worse feed."
     ),
+    "quote_age_mean_s": Meaning("s", "Mean age of the quotes that the last few hundred trades found; the worse feed."),
     "tau_floor_s": Meaning("s", "Shortest time to settlement that the fields use."),
     "panel_error": Meaning("none", "Relative error of the panel at its last self-check."),
     "quality": Meaning(None, "How far the numbers beside it can be trusted."),

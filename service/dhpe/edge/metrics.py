@@ -45,7 +45,10 @@ NUMBERS: Final = {
     "feedback_gain": ("dhpe_feedback_gain_ratio", "Feedback gain, impact times hedge pressure, of the default book"),
     "spot": ("dhpe_spot_price", "Spot of the underlying, in its currency"),
     "gamma_usd_per_1pct": ("dhpe_gamma_usd_per_percent", "Dealer delta change per 1 % move, in the currency"),
-    "quote_late_share": ("dhpe_quote_late_ratio", "Share of the last few hundred quotes that came late"),
+    "quote_late_share": (
+        "dhpe_quote_late_ratio",
+        "Share of the last few hundred quotes that came late with news",
+    ),
     "quote_age_mean_s": ("dhpe_quote_age_seconds", "Mean age of the quotes that the last few hundred trades found"),
     "panel_error": ("dhpe_panel_error_ratio", "Largest relative error of the panel at its last self-check"),
 }

@@ -44,9 +44,13 @@ def is_late(ts_event_ns: int, row: Any) -> bool:
 
 
 @kernel
-def late_share(share: float, late: bool) -> float:
-    """The share of late quotes after one more; the last few hundred count."""
-    return share + LATE_WEIGHT * ((1.0 if late else 0.0) - share)
+def late_share(share: float, late: bool, bid: float, ask: float, quote: Any) -> float:
+    """The share of quotes that came too late after one more; the last few hundred count.
+
+    A late quote of the prices that stand in ``quote``, the newest, would have told a trade nothing else.
+    """
+    missed = late and (bid != quote["bid"] or ask != quote["ask"])
+    return share + LATE_WEIGHT * ((1.0 if missed else 0.0) - share)
 
 
 @kernel

@@ -241,7 +241,7 @@ MARKET: Final = np.dtype(
         ("side_known", "i8", (len(CLASSES),)),
         ("side_right", "i4", (len(CLASSES), LABEL_RULES, SITUATIONS)),
         ("side_labelled", "i4", (len(CLASSES), LABEL_RULES, SITUATIONS)),
-        ("option_late_share", "f8"),  # of quotes, see numerics.quotes.is_late; the last few hundred count
+        ("option_late_share", "f8"),  # of quotes, see numerics.quotes.late_share
         ("underlying_late_share", "f8"),
         ("option_quote_age_ns", "f8"),  # mean over the last few hundred trades that found a quote, -1 none yet
         ("underlying_quote_age_ns", "f8"),

@@ -59,7 +59,9 @@ def _apply_option_quote(event: Any, row: int, state: ContractState, panel_rules:
     contract = state.contracts[row]
     flag_quote(event["bid"], event["ask"], market)
     late = is_late(event["ts_event_ns"], contract)
-    market["option_late_share"] = late_share(market["option_late_share"], late)
+    market["option_late_share"] = late_share(
+        market["option_late_share"], late, event["bid"], event["ask"], contract["quote"]
+    )
     if late:
         market["flags"][LATE_QUOTE] += 1
     if not keep_quote(

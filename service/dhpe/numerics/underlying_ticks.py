@@ -82,7 +82,7 @@ def _take_quote(
     bid, bid_size, ask, ask_size = best
     flag_quote(bid, ask, market)
     late = is_late(ts_event_ns, instrument)
-    market["underlying_late_share"] = late_share(market["underlying_late_share"], late)
+    market["underlying_late_share"] = late_share(market["underlying_late_share"], late, bid, ask, instrument["quote"])
     if late:
         market["flags"][LATE_QUOTE] += 1
     if instrument["hedge"] == 0 and ts_event_ns >= instrument["quote"]["ts_ns"]:
