@@ -90,6 +90,7 @@ def test_trades_have_the_price_size_and_time_of_the_record(shared_data: Path, sc
     assert events["size"].tolist() == [record.size for record in own]
     assert events["ts_event_ns"].tolist() == [record.ts_event for record in own]
     assert events["side"].tolist() == [0, 0, 0, 0]
+    assert [names[code] for code in events["source"]] == [f"publisher {record.publisher_id}" for record in own]
     assert np.isnan(events["bid"]).all()
     assert not rejects
     if schema == "tbbo":

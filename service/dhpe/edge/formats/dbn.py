@@ -290,6 +290,9 @@ def _columns(file: _File, kind: type, records: list[Any], places: list[int]) -> 
     events["size"][printed] = rows["size"][printed]
     side = rows["side"][printed]
     events["side"][printed] = np.where(side == b"B", columns.BUY, np.where(side == b"A", columns.SELL, 0))
+    publisher = rows["publisher_id"]
+    for venue in np.unique(publisher[printed & (publisher != _OPRA_CONSOLIDATED)]).tolist():
+        events["source"][printed & (publisher == venue)] = file.code(f"publisher {venue}")
     if kind in _PRINTS:
         return events
     own = np.full(len(rows), file.dataset == _OPRA and kind not in _CONSOLIDATED)
