@@ -104,7 +104,9 @@ def _freeze(value: Any, arrays: list[StoredArray], counts: Mapping[str, int], na
     if kind in _PLAIN:
         return value
     if kind is dict:
-        return {key: one if type(one) in _PLAIN else _freeze(one, arrays, counts) for key, one in value.items()}
+        if set(map(type, value.values())) <= _PLAIN:  # tens of thousands of names, and steps wait for this
+            return value.copy()
+        return {key: _freeze(one, arrays, counts) for key, one in value.items()}
     if kind in REMADE:
         remade = REMADE[kind]
         fields = {key: _freeze(one, arrays, counts, key) for key, one in vars(value).items() if key not in remade}

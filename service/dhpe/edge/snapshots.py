@@ -6,7 +6,6 @@ whose commit has returned is copied, so whatever is in the log was true, whoever
 
 import asyncio
 import time
-from typing import Final
 
 import structlog
 
@@ -19,8 +18,6 @@ from dhpe.edge.steps import Stepper, StepperState
 from dhpe.edge.topic_names import TopicNames
 from dhpe.settings import Settings
 
-NOWHERE: Final = Positions(-1, -1)
-
 
 class Snapshots:
     """The keeper of one partition's states."""
@@ -32,20 +29,20 @@ class Snapshots:
         self._store = StateStore(log, names, partition, settings.message_bytes_max)
         self._journal_place = (names.journal, partition)
         self._interval_s = settings.snapshot_interval_s
+        self._records_max = settings.snapshot_records_max
         self._partition = partition
         self._partitions = partitions
-        self._kept = NOWHERE
+        self._kept = self._tried = Positions(0, 0)
         self._journal = 0
         self._due_s = 0.0
         self._writing: asyncio.Task[None] | None = None
         self._log_line = structlog.get_logger("dhpe.snapshots").bind(partition=partition)
 
     def restored(self, reached: Reached) -> None:
-        """Begin with a state made anew; one that had to be made from the whole log is worth keeping at once."""
-        self._kept = reached.base if reached.from_state else NOWHERE
+        """Begin with a state made anew."""
+        self._kept = self._tried = reached.base
         # Partitions take turns, so that they do not all copy at the same moment.
-        wait_s = self._interval_s * (self._partition + 1) / self._partitions if reached.from_state else 0.0
-        self._due_s = time.monotonic() + wait_s
+        self._due_s = time.monotonic() + self._interval_s * (self._partition + 1) / self._partitions
 
     async def owned(self) -> None:
         """Look where the journal ends, after a takeover and before the first commit."""
@@ -53,11 +50,14 @@ class Snapshots:
 
     def due(self, applied: Positions) -> bool:
         """Whether the state at ``applied``, just committed, is to be kept."""
-        return time.monotonic() >= self._due_s and self._writing is None and applied != self._kept
+        if self._writing is not None or applied == self._kept:
+            return False
+        records = applied.chain - self._tried.chain + applied.ticks - self._tried.ticks
+        return records >= self._records_max or time.monotonic() >= self._due_s
 
     async def keep(self, stepper: Stepper, applied: Positions) -> None:
         """Copy the state at ``applied``, which is committed, and begin to write it."""
-        self._due_s = time.monotonic() + self._interval_s
+        self._tried, self._due_s = applied, time.monotonic() + self._interval_s
         standing = Standing(
             applied, self._journal, self._partitions, stepper.engine_version, stepper.parameters.digest()
         )
