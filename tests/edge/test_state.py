@@ -25,7 +25,7 @@ from log_contract import read_all
 from same_state import differences
 from worker_room import drained, expected, market, messages, put, sqlite_log, working, written
 
-SETTINGS = Settings(step_records_max=400, drain_timeout_s=30.0, snapshot_interval_s=0.05, message_bytes_max=16_384)
+SETTINGS = Settings(step_records_max=400, drain_timeout_s=30.0, snapshot_interval_s=0.001, message_bytes_max=16_384)
 RARELY = SETTINGS.model_copy(update={"snapshot_interval_s": 3600.0})
 NAMES = TopicNames.of(SETTINGS)
 BATCHES = market(40)
