@@ -121,6 +121,12 @@ async def drained(workers: Workers, log: Log, names: TopicNames) -> None:
     await until(done)
 
 
+async def forget_states(log: SqliteLog, *, newer_than: int = -1) -> None:
+    """Delete the kept states whose manifest comes after this offset: a restart has to do without them."""
+    question = "DELETE FROM records WHERE topic = 'manifest' AND offset > ?"
+    await log.write(lambda connection: connection.execute(question, (newer_than,)))
+
+
 async def until(condition: Callable[[], bool], timeout_s: float = 90.0) -> None:
     """Wait until ``condition`` holds; what it asks has no event of its own."""
     async with asyncio.timeout(timeout_s):

@@ -17,6 +17,7 @@ from worker_room import (
     dead,
     drained,
     expected,
+    forget_states,
     market,
     messages,
     put,
@@ -102,16 +103,21 @@ async def test_a_restart_rebuilds_the_state_and_repeats_nothing(log: SqliteLog) 
         await put(log, part, NAMES)
         async with working(log, SETTINGS) as workers:
             await drained(workers, log, NAMES)
+        await forget_states(log)
     assert await written(log, NAMES) == expected(batches, SETTINGS)
 
 
-async def test_a_restart_follows_the_journal_where_the_order_of_the_topics_matters(log: SqliteLog) -> None:
-    """Dealer positions that arrived between ticks are applied between the same ticks again."""
+@pytest.mark.parametrize("newer_than", [-1, 0, 1])
+async def test_a_restart_follows_the_journal_where_the_order_of_the_topics_matters(
+    log: SqliteLog, newer_than: int
+) -> None:
+    """Dealer positions that arrived between ticks are applied between the same ticks again, with a state or without."""
+    settings = SETTINGS.model_copy(update={"snapshot_records_max": 1_000})
     wire = messages(market(CHUNKS, ("SIMA",)))
     chain = [message for message in wire if message.topic == "chain"]
     ticks = [message for message in wire if message.topic == "ticks"]
     symbol = next(b["symbol"] for m in chain if (b := msgspec.json.decode(m.value))["kind"] == "contract")
-    async with working(log, SETTINGS) as workers:
+    async with working(log, settings) as workers:
         await put(log, chain, NAMES)
         for number, start in enumerate(range(0, len(ticks), 400)):
             position = {"kind": "dealer_position", "underlying": "SIMA", "ts_event_ns": 1_750_000_000_000_000_000}
@@ -126,6 +132,8 @@ async def test_a_restart_follows_the_journal_where_the_order_of_the_topics_matte
         before = repr(worker._stepper._engine.underlyings["SIMA"].book.state.contracts.tolist())
     assert len(await read_all(log, NAMES.journal, 0)) > 4
     outputs = await written(log, NAMES)
+    assert len(await read_all(log, NAMES.manifest, 0)) > newer_than + 1
+    await forget_states(log, newer_than=newer_than)
     async with working(log, SETTINGS) as workers:
         await drained(workers, log, NAMES)
         worker = workers.worker(0)

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
+import structlog
 
 from dhpe.edge.log import LogError, LogRecord, OnPartitions, OutRecord, PartitionLog, RecordsLost
 from dhpe.edge.metrics import Metrics
@@ -14,7 +15,7 @@ from dhpe.edge.sqlite import SqliteLog
 from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.workers import NoProgress, Workers
 from dhpe.settings import Settings
-from worker_room import drained, expected, market, messages, put, sqlite_log, until, working, written
+from worker_room import drained, expected, forget_states, market, messages, put, sqlite_log, until, working, written
 
 SETTINGS = Settings(step_records_max=500, drain_timeout_s=30.0)
 NAMES = TopicNames.of(SETTINGS)
@@ -56,19 +57,28 @@ async def test_lost_records_end_the_work_with_their_range(log: SqliteLog) -> Non
     assert "DHPE_ON_DATA_LOSS=earliest" in str(failure.value)
 
 
-async def test_an_accepted_loss_marks_every_later_output_also_after_a_restart(log: SqliteLog) -> None:
+@pytest.mark.parametrize("forgets", [True, False])
+async def test_an_accepted_loss_marks_every_later_output_also_after_a_restart(log: SqliteLog, forgets: bool) -> None:
     """With ``on_data_loss`` earliest the work goes on, degraded, and the journal remembers it."""
     await worked_then_lost(log)
+    if forgets:
+        await forget_states(log)
     before = len((await written(log, NAMES))["pressure", b"SIMA"])
+    sources: list[str] = []
     accepting = Settings(on_data_loss="earliest", drain_timeout_s=30.0)
     for chunks in (slice(0, 0), slice(6, 9)):
         await put(log, messages(market(9, ("SIMA",))[chunks]), NAMES)
-        async with working(log, accepting) as workers:
-            await drained(workers, log, NAMES)
+        with structlog.testing.capture_logs() as lines:
+            async with working(log, accepting) as workers:
+                await drained(workers, log, NAMES)
+        sources += [line["source"] for line in lines if line["event"] == "restored"]
+        if forgets:
+            await forget_states(log)
     outputs = [one[2] for one in (await written(log, NAMES))["pressure", b"SIMA"]]
     assert len(outputs) > before
     for number, output in enumerate(outputs):
         assert ("data_loss" in output["quality"]["reasons"]) == (number >= before)
+    assert sources == ["the log alone" if forgets else "a kept state"] * 2
 
 
 async def test_a_topic_that_was_made_anew_ends_the_work(log: SqliteLog) -> None:

@@ -55,12 +55,18 @@ class Past:
         self._log_line = structlog.get_logger("dhpe.past").bind(partition=partition)
 
     async def state_at(
-        self, target: Positions, *, base_max: Positions | None = None, applied: Applied = unheard
+        self,
+        target: Positions,
+        *,
+        base_max: Positions | None = None,
+        applied: Applied = unheard,
+        gap_accepted: bool = False,
     ) -> Reached:
         """The state after all records before ``target``, and none from there on.
 
         The steps from the kept state on are told to ``applied``, with all that they say. The kept state stands at or
-        before ``base_max``, for whoever wants to hear of records before ``target``.
+        before ``base_max``, for whoever wants to hear of records before ``target``. Where ``gap_accepted``, it may
+        stand before records that the log has lost, and goes on behind them: better than to know no contract.
 
         Raises:
             RecordsLost: records between the two were deleted meanwhile.
@@ -68,9 +74,11 @@ class Past:
             LogError: the log was made for another number of partitions.
         """
         begin = Positions(*[span.begin for span in await self._spans()])
-        async for stepper, manifest in self._thawed(begin, base_max or target):
-            if manifest.positions != target:
-                await self._rebuild.run(stepper, manifest.positions, target, manifest.journal, applied)
+        reached_back = Positions(0, 0) if gap_accepted else begin
+        async for stepper, manifest in self._thawed(reached_back, base_max or target):
+            start = Positions(max(manifest.chain, begin.chain), max(manifest.ticks, begin.ticks))
+            if start != target:
+                await self._rebuild.run(stepper, start, target, manifest.journal, applied)
             return Reached(stepper, manifest.positions, from_state=True)
         if begin not in {(0, 0), target}:
             self._log_line.warning("the log does not reach back to its beginning", **begin._asdict())
@@ -84,13 +92,13 @@ class Past:
     async def _spans(self) -> list[Span]:
         return [await self._log.span((topic, self._partition)) for topic in (self._names.chain, self._names.ticks)]
 
-    async def _thawed(self, begin: Positions, newest: Positions) -> AsyncIterator[tuple[Stepper, Manifest]]:
+    async def _thawed(self, oldest: Positions, newest: Positions) -> AsyncIterator[tuple[Stepper, Manifest]]:
         """The kept states that can be used, the newest first."""
         passed_over: Counter[str] = Counter()
         async for found in self._store.manifests():
             stepper = self._stepper()
             try:
-                manifest = self._usable(found, stepper, begin, newest)
+                manifest = self._usable(found, stepper, oldest, newest)
                 stepper.thaw(await self._store.load(manifest))
             except StateRefused as refusal:
                 reason = str(refusal)
@@ -104,7 +112,7 @@ class Past:
                 stepper.recorded_version = manifest.engine_version
                 yield stepper, manifest
 
-    def _usable(self, found: Found, stepper: Stepper, begin: Positions, newest: Positions) -> Manifest:
+    def _usable(self, found: Found, stepper: Stepper, oldest: Positions, newest: Positions) -> Manifest:
         manifest = found.manifest
         if manifest is None:
             raise StateRefused("its manifest cannot be read")
@@ -117,6 +125,6 @@ class Past:
             raise StateRefused("it is newer than what is asked for")
         if manifest.engine_version != stepper.engine_version:
             raise StateRefused(f"it is of another engine version, {manifest.engine_version}")
-        if manifest.chain < begin.chain or manifest.ticks < begin.ticks:
+        if manifest.chain < oldest.chain or manifest.ticks < oldest.ticks:
             raise StateRefused(LOST)
         return manifest

@@ -189,7 +189,7 @@ class PartitionWorker:
 
     async def _restore(self, start: Positions) -> Stepper:
         started_s = time.monotonic()
-        reached = await self._past.state_at(start)
+        reached = await self._past.state_at(start, gap_accepted=self._loss_untold)
         self._snapshots.restored(reached)
         reached.stepper.degraded = reached.stepper.degraded or self._loss_untold
         seconds = time.monotonic() - started_s
