@@ -5,8 +5,7 @@ order. A state that cannot be used is passed over for the next older one; withou
 beginning. Each of these is said once and counted.
 """
 
-from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import structlog
@@ -15,7 +14,7 @@ from dhpe.edge.journal import Positions
 from dhpe.edge.log import Log, LogError, Span
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.rebuild import Applied, Rebuild, unheard
-from dhpe.edge.state_store import Found, Manifest, StateStore
+from dhpe.edge.state_store import Manifest, StateStore
 from dhpe.edge.steps import Stepper
 from dhpe.edge.topic_names import TopicNames
 from dhpe.settings import Settings
@@ -75,7 +74,9 @@ class Past:
         """
         begin = Positions(*[span.begin for span in await self._spans()])
         reached_back = Positions(0, 0) if gap_accepted else begin
-        async for stepper, manifest in self._thawed(reached_back, base_max or target):
+        kept = await self._thawed(reached_back, base_max or target)
+        if kept is not None:
+            stepper, manifest = kept
             start = Positions(max(manifest.chain, begin.chain), max(manifest.ticks, begin.ticks))
             if start != target:
                 await self._rebuild.run(stepper, start, target, manifest.journal, applied)
@@ -92,39 +93,42 @@ class Past:
     async def _spans(self) -> list[Span]:
         return [await self._log.span((topic, self._partition)) for topic in (self._names.chain, self._names.ticks)]
 
-    async def _thawed(self, oldest: Positions, newest: Positions) -> AsyncIterator[tuple[Stepper, Manifest]]:
-        """The kept states that can be used, the newest first."""
-        passed_over: Counter[str] = Counter()
-        async for found in self._store.manifests():
-            stepper = self._stepper()
+    async def _thawed(self, oldest: Positions, newest: Positions) -> tuple[Stepper, Manifest] | None:
+        """The newest kept state that can be used."""
+        ours = self._stepper().engine_version
+        said = set()
+        async for offset, manifest in self._store.manifests():
+            if manifest is not None:
+                self._check_partitions(manifest)
+                if manifest.chain > newest.chain or manifest.ticks > newest.ticks:
+                    continue
             try:
-                manifest = self._usable(found, stepper, oldest, newest)
-                stepper.thaw(await self._store.load(manifest))
+                return await self._thaw(manifest, ours, oldest)
             except StateRefused as refusal:
                 reason = str(refusal)
                 self._metrics.state_refused()
-                if not passed_over[reason]:
-                    self._log_line.warning("a kept state is passed over", manifest=found.offset, reason=reason)
-                passed_over[reason] += 1
+                if reason not in said:
+                    self._log_line.warning("a kept state is passed over", manifest=offset, reason=reason)
+                said.add(reason)
                 if reason == LOST:
                     break  # older ones are no better
-            else:
-                stepper.recorded_version = manifest.engine_version
-                yield stepper, manifest
+        return None
 
-    def _usable(self, found: Found, stepper: Stepper, oldest: Positions, newest: Positions) -> Manifest:
-        manifest = found.manifest
+    async def _thaw(self, manifest: Manifest | None, ours: str, oldest: Positions) -> tuple[Stepper, Manifest]:
         if manifest is None:
             raise StateRefused("its manifest cannot be read")
+        if manifest.engine_version != ours:
+            raise StateRefused(f"it is of another engine version, {manifest.engine_version}")
+        if manifest.chain < oldest.chain or manifest.ticks < oldest.ticks:
+            raise StateRefused(LOST)
+        stepper = self._stepper()
+        stepper.thaw(await self._store.load(manifest))
+        stepper.recorded_version = manifest.engine_version
+        return stepper, manifest
+
+    def _check_partitions(self, manifest: Manifest) -> None:
         if manifest.partitions != self._partitions:
             raise LogError(
                 f"the log was written with {manifest.partitions} partitions, now there are {self._partitions}: "
                 "the number is fixed when the topics are made, because it decides where an underlying's records are"
             )
-        if manifest.chain > newest.chain or manifest.ticks > newest.ticks:
-            raise StateRefused("it is newer than what is asked for")
-        if manifest.engine_version != stepper.engine_version:
-            raise StateRefused(f"it is of another engine version, {manifest.engine_version}")
-        if manifest.chain < oldest.chain or manifest.ticks < oldest.ticks:
-            raise StateRefused(LOST)
-        return manifest

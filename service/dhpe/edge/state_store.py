@@ -21,7 +21,8 @@ from dhpe.snapshot_bytes import Frozen, StateRefused, decode, encode
 
 CHUNK_BYTES: Final = 900_000
 WINDOW: Final = 64
-"""Manifests read at once, from the end of the topic backwards."""
+WINDOW_MAX: Final = 1024
+"""Manifests read at once, from the end of the topic backwards: a restart needs the last, a question an older one."""
 WAIT_S: Final = 0.2
 WAITS_MAX: Final = 15
 """For a record that the log ought to have, one after the other; then it is missing."""
@@ -127,14 +128,15 @@ class StateStore:
         """All manifests that the log still has, the newest first."""
         place = (self._names.manifest, self._partition)
         begin, end = await self._log.span(place)
+        window = WINDOW
         while end > begin:
-            start = max(begin, end - WINDOW)
+            start = max(begin, end - window)
             for offset, value in reversed(await self._read(place, range(start, end))):
                 try:
                     yield Found(offset, _decode_manifest(value))
                 except msgspec.MsgspecError:
                     yield Found(offset, None)
-            end = start
+            end, window = start, min(2 * window, WINDOW_MAX)
 
     async def load(self, manifest: Manifest) -> StepperState:
         """Read a state.
