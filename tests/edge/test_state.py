@@ -1,6 +1,7 @@
 """A restart from a kept state: nothing lost, nothing twice, and no bit different from a run without a break."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
@@ -17,6 +18,7 @@ from dhpe.edge.metrics import Metrics
 from dhpe.edge.past import Past, Reached
 from dhpe.edge.sqlite import SqliteLog
 from dhpe.edge.state_store import Manifest, StateStore
+from dhpe.edge.steps import Stepper
 from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.workers import Workers
 from dhpe.engine import Engine
@@ -307,3 +309,20 @@ async def test_any_output_can_be_computed_again_from_the_log(log: SqliteLog) -> 
         bases.add(reached.base)
         assert (record.key, record.value) in [(one.key, one.value) for one in told]
     assert len(bases) > 1
+
+
+async def test_no_step_and_no_copy_runs_on_the_event_loop(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The group's heartbeats come from the loop: whatever takes long does so in a thread."""
+    threads: dict[str, set[int]] = {}
+    works = ((Stepper, "apply"), (Stepper, "freeze"), (Stepper, "thaw"), (StateStore, "_packed"))
+    for owner, name in works:
+        work = getattr(owner, name)
+
+        def watched(*arguments: Any, work: Any = work, name: str = name) -> Any:
+            threads.setdefault(name, set()).add(threading.get_ident())
+            return work(*arguments)
+
+        monkeypatch.setattr(owner, name, watched)
+    await half_done(log)
+    assert len(threads) == len(works)
+    assert threading.get_ident() not in set().union(*threads.values())

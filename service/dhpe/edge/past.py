@@ -5,6 +5,7 @@ order. A state that cannot be used is passed over for the next older one; withou
 beginning. Each of these is said once and counted.
 """
 
+import asyncio
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -122,7 +123,7 @@ class Past:
         if manifest.chain < oldest.chain or manifest.ticks < oldest.ticks:
             raise StateRefused(LOST)
         stepper = self._stepper()
-        stepper.thaw(await self._store.load(manifest))
+        await asyncio.to_thread(stepper.thaw, await self._store.load(manifest))
         stepper.recorded_version = manifest.engine_version
         return stepper, manifest
 
