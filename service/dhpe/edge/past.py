@@ -25,11 +25,15 @@ LOST: Final = "the log no longer has the records that follow it"
 
 
 class Reached(NamedTuple):
-    """A state, and what it was made from: the positions of the kept state, or of the log's beginning."""
+    """A state, and what it was made from: the positions of the kept state, or of the log's beginning.
+
+    ``journal`` is an offset from which on the journal has all that follows ``base``.
+    """
 
     stepper: Stepper
     base: Positions
     from_state: bool
+    journal: int
 
 
 class Past:
@@ -81,12 +85,12 @@ class Past:
             start = Positions(max(manifest.chain, begin.chain), max(manifest.ticks, begin.ticks))
             if start != target:
                 await self._rebuild.run(stepper, start, target, manifest.journal, applied)
-            return Reached(stepper, manifest.positions, from_state=True)
+            return Reached(stepper, manifest.positions, from_state=True, journal=manifest.journal)
         if begin not in {(0, 0), target}:
             self._log_line.warning("the log does not reach back to its beginning", **begin._asdict())
         stepper = self._stepper()
         await self._rebuild.run(stepper, begin, target, applied=applied)
-        return Reached(stepper, begin, from_state=False)
+        return Reached(stepper, begin, from_state=False, journal=0)
 
     def _stepper(self) -> Stepper:
         return Stepper(self._settings, self._names, self._partition, self._partitions)

@@ -33,7 +33,8 @@ class Snapshots:
         self._partition = partition
         self._partitions = partitions
         self._kept = self._tried = Positions(0, 0)
-        self._journal = 0
+        self._journal = self._journal_end = 0
+        self._journal_read_at = Positions(0, 0)
         self._due_s = 0.0
         self._writing: asyncio.Task[None] | None = None
         self._log_line = structlog.get_logger("dhpe.snapshots").bind(partition=partition)
@@ -41,12 +42,13 @@ class Snapshots:
     def restored(self, reached: Reached) -> None:
         """Begin with a state made anew."""
         self._kept = self._tried = reached.base
+        self._journal = reached.journal
         # Partitions take turns, so that they do not all copy at the same moment.
         self._due_s = time.monotonic() + self._interval_s * (self._partition + 1) / self._partitions
 
-    async def owned(self) -> None:
-        """Look where the journal ends, after a takeover and before the first commit."""
-        self._journal = (await self._log.span(self._journal_place)).end
+    async def owned(self, applied: Positions) -> None:
+        """Begin to work at ``applied``, after a takeover and before the first commit."""
+        await self._look_at_the_journal(applied)
 
     def due(self, applied: Positions) -> bool:
         """Whether the state at ``applied``, just committed, is to be kept."""
@@ -58,12 +60,13 @@ class Snapshots:
     async def keep(self, stepper: Stepper, applied: Positions) -> None:
         """Copy the state at ``applied``, which is committed, and begin to write it."""
         self._tried, self._due_s = applied, time.monotonic() + self._interval_s
+        if applied != self._journal_read_at:  # a commit since then proves that nobody but us had written to it
+            self._journal = self._journal_end
         standing = Standing(
             applied, self._journal, self._partitions, stepper.engine_version, stepper.parameters.digest()
         )
         try:
-            # For the next state, whose commit will prove that nobody but us had written to the journal before now.
-            self._journal = (await self._log.span(self._journal_place)).end
+            await self._look_at_the_journal(applied)
             state = await asyncio.to_thread(stepper.freeze)
         except (LogError, TypeError) as error:
             self._failed(error)
@@ -80,8 +83,16 @@ class Snapshots:
                     await self._written()
         except TimeoutError:
             self._failed(TimeoutError(f"there was no time for it within {timeout_s:g} s"))
-            if self._writing is not None:
-                self._writing.cancel()  # without its manifest it is no state
+            self.abandon()
+
+    def abandon(self) -> None:
+        """Leave the state that is being written: without its manifest it is none."""
+        if self._writing is not None:
+            self._writing.cancel()
+
+    async def _look_at_the_journal(self, applied: Positions) -> None:
+        self._journal_end = (await self._log.span(self._journal_place)).end
+        self._journal_read_at = applied
 
     async def _written(self) -> None:
         if self._writing is not None:

@@ -85,9 +85,13 @@ class PartitionWorker:
             one.cancel()
             await asyncio.wait([one], timeout=timeout_s)
 
-    async def keep_state(self, timeout_s: float) -> None:
+    async def finish(self, timeout_s: float) -> None:
         """After ``stop``, for good: keep the last committed state, if that takes no longer than ``timeout_s``."""
         await self._snapshots.finish(self._stepper if self._pending is None else None, self._applied, timeout_s)
+
+    def abandon(self) -> None:
+        """After ``stop``, for good, and because of a fault: leave what is under way."""
+        self._snapshots.abandon()
 
     def applied(self, topic: str) -> int:
         """The committed position in an input topic: everything before it is in the outputs."""
@@ -152,7 +156,7 @@ class PartitionWorker:
             self._stepper = self._pending = None
             self._stepper = await self._restore(start)
             self._applied = start
-        await self._snapshots.owned()
+        await self._snapshots.owned(self._applied)
         await self._owned.seek({self._names.chain: self._applied.chain, self._names.ticks: self._applied.ticks})
         if self._pending is not None:
             await self._commit(self._pending)

@@ -56,9 +56,12 @@ class Workers:
                 await self._watch()
         finally:
             await self._rest(frozenset(self._working))
+            resting = self._resting.values()
             if self._stopping:
-                timeout_s = self._settings.drain_timeout_s
-                await asyncio.gather(*(worker.keep_state(timeout_s) for worker in self._resting.values()))
+                await asyncio.gather(*(worker.finish(self._settings.drain_timeout_s) for worker in resting))
+            else:
+                for worker in resting:
+                    worker.abandon()
             self._resting.clear()
 
     def stop(self) -> None:
