@@ -6,8 +6,7 @@ import pytest
 from dhpe.columns import OPTION_QUOTE
 from dhpe.engine import Engine
 from dhpe.parameters import Parameters
-from dhpe.simulate import SimulationSettings, simulate_with_truth
-from dhpe.simulate.records import Simulated
+from dhpe.simulate import Simulated, SimulationSettings, simulate_with_truth
 
 START_NS = 1_790_000_000_000_000_000
 PHASES = ("known", "known", "orderly", "late", "late")
