@@ -31,6 +31,7 @@ check: setup ## lint, types, import floors, schemas, documents
 	$(bin)/lint-imports
 	$(bin)/dhpe schemas --check
 	$(bin)/python deploy/documents/settings.py --check
+	$(bin)/python deploy/documents/books.py --check
 	$(bin)/hadolint Dockerfile
 	$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
@@ -57,10 +58,11 @@ schemas: ## write schemas/ anew
 	@$(python) run
 	@$(bin)/dhpe schemas
 
-documents: ## write docs/settings.md and docs/gain.md anew
+documents: ## write docs/settings.md, docs/gain.md and docs/books.md anew
 	@$(python) run
 	@$(bin)/python deploy/documents/settings.py
 	@$(bin)/python deploy/documents/gain.py
+	@$(bin)/python deploy/documents/books.py
 
 sessions: ## write the table of exchange sessions anew from exchange_calendars
 	@$(python) dev

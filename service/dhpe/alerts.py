@@ -52,6 +52,10 @@ class Judge:
         known = sum(total for _, total in self._breaches.values())
         return sum(breach for breach, _ in self._breaches.values()) / known if known else None
 
+    def rescale(self, shares: float) -> None:
+        """The underlying now stands in new shares, ``shares`` of them for each old one."""
+        self.machine.rescale(shares)
+
     def close_bar(self, offsets: Offsets) -> list[Alert]:
         """Judge the bar that the next record ends. An alert makes the state be published right after it."""
         reading = read(self._underlying)

@@ -1,7 +1,9 @@
 """Contracts as columns and the three dealer books of one underlying (MODEL.md section 3).
 
 ``naive`` is the last open interest with dealers long calls and short puts. ``flow`` and ``weighted`` start there,
-carry through every classified trade, and are clipped to the open interest at each new print.
+carry through every classified trade, and are clipped to the open interest at each new print. A print speaks of the
+close before its trading date: trades of that date (by UTC day, which holds a session of every large exchange) stand
+on top of it, whether it comes before the open or after. docs/books.md says it at length.
 """
 
 import math
@@ -9,8 +11,9 @@ from typing import Final
 
 import numpy as np
 
-from dhpe.columns import Contract, DealerPosition, OpenInterest, Rates
-from dhpe.numerics.option_trades import forget_waiting
+from dhpe.adjustment import adjusted_rows, refusal_of
+from dhpe.columns import Adjustment, Contract, DealerPosition, OpenInterest, Rates
+from dhpe.numerics.option_trades import clipped, forget_waiting, grains
 from dhpe.numerics.panel_arrays import panel_arrays
 from dhpe.numerics.revalue import ContractState
 from dhpe.numerics.state import (
@@ -19,15 +22,22 @@ from dhpe.numerics.state import (
     FLOW,
     MARKET,
     NAIVE,
+    OPEN_INTEREST_LATE,
     OPEN_INTEREST_REVISED,
     POSITION_CLIPPED,
+    SERIES_ADJUSTED,
     WEIGHTED,
 )
+from dhpe.open_interest import learn_opening
 from dhpe.parameters import Parameters
 
 _FIRST_CAPACITY: Final = 64
 _NEVER: Final = np.iinfo(np.int64).max
 _CONTRACT_FACTS: Final = ("right", "strike", "multiplier", "american", "settles_ns")
+
+_UNKNOWN: Final = np.zeros((), CONTRACT)
+for _name in ("vol", "quote_spot", "open_interest", "earlier_open_interest", "carried"):
+    _UNKNOWN[_name] = np.nan
 
 
 def _grown(rows: np.ndarray, capacity: int) -> np.ndarray:
@@ -93,6 +103,7 @@ class Book:
 
     def _stale(self) -> None:
         """Reference data moved: the next evaluation builds the panel anew."""
+        self.state.market["open_interest_valid"] = 0
         self.state.market["panel_valid"] = 0
         self.state.market["fields_valid"] = 0
 
@@ -129,34 +140,73 @@ class Book:
         """List a contract. The same definition again changes nothing; another one for the same symbol is refused."""
         market = self.state.market[0]
         row = self._rows.get(fact.symbol)
-        if row is not None:
+        if row is not None and not self.state.contracts[row]["retired"]:
             known = self.state.contracts[row]
             if all(known[name] == getattr(fact, name) for name in _CONTRACT_FACTS):
                 return None
             return "contract_conflict", f"{fact.symbol} is already listed with another definition"
         if fact.settles_ns <= market["ts_ns"]:
             return "expired_contract", f"{fact.symbol} settled before the present event time"
-        if len(self) >= len(self.state.contracts):
-            self._reserve(2 * len(self.state.contracts))
-            market = self.state.market[0]
-        row = len(self)
+        row = self._place(fact.symbol)
+        anchors = int(self.state.contracts["anchors"][row])
+        self.state.contracts[row] = _UNKNOWN
         contract = self.state.contracts[row]
+        contract["anchors"] = anchors + 1  # trades in a retired series of this symbol are not its own
         for name in _CONTRACT_FACTS:
             contract[name] = getattr(fact, name)
         contract["log_strike"] = math.log(fact.strike)
         contract["expiry"] = self._expiry(fact.settles_ns)
         contract["active"] = 1
-        contract["vol"] = np.nan
-        contract["quote_spot"] = np.nan
-        contract["open_interest"] = np.nan
-        other = self._strikes.get((fact.settles_ns, fact.strike, -fact.right), -1)
+        self._pair(row)
+        self.state.market["next_settlement_ns"] = min(self.state.market[0]["next_settlement_ns"], fact.settles_ns)
+        self._stale()
+        return None
+
+    def _place(self, symbol: str) -> int:
+        """The row of a symbol, a new one where it has none."""
+        row = self._rows.get(symbol)
+        if row is None:
+            row = len(self)
+            if row >= len(self.state.contracts):
+                self._reserve(2 * len(self.state.contracts))
+            self._rows[symbol] = row
+            self.state.market["contracts"] = row + 1
+        return row
+
+    def _pair(self, row: int) -> None:
+        """Let the two rights at one strike and settlement find each other."""
+        contract = self.state.contracts[row]
+        place = int(contract["settles_ns"]), float(contract["strike"])
+        other = self._strikes.get((*place, -int(contract["right"])), -1)
         contract["pair"] = other
         if other >= 0:
             self.state.contracts["pair"][other] = row
-        self._strikes[fact.settles_ns, fact.strike, fact.right] = row
-        self._rows[fact.symbol] = row
-        market["contracts"] = row + 1
-        market["next_settlement_ns"] = min(market["next_settlement_ns"], fact.settles_ns)
+        self._strikes[*place, int(contract["right"])] = row
+
+    def adjust(self, fact: Adjustment) -> tuple[str, str] | None:
+        """Carry the holdings of each series named to the series that takes its place: all of them, or none."""
+        refusal = refusal_of(fact, self._rows, self.state.contracts)
+        if refusal is not None:
+            return refusal
+        moved = adjusted_rows(fact, self._rows, self.state.contracts)
+        sources = {self._rows[series.symbol] for series in fact.series}
+        places = [self._place(series.new_symbol) for series in fact.series]
+        contracts, market = self.state.contracts, self.state.market[0]
+        for place, contract in zip(places, moved, strict=True):
+            contract["anchors"] = max(contract["anchors"], contracts[place]["anchors"]) + 1  # no cancel reaches across
+            contracts[place] = contract
+        for row in sources.difference(places):
+            contracts[row]["active"] = 0
+            contracts[row]["retired"] = 1
+            contracts[row]["dirty"] = 0
+            contracts[row]["settles_ns"] = market["ts_ns"]
+        self._strikes.clear()
+        for row in np.flatnonzero(contracts["active"][: len(self)]).tolist():
+            self._pair(row)
+        waiting = np.flatnonzero(contracts["dirty"][: len(self)])
+        self.state.dirty[: len(waiting)] = waiting
+        market["dirty_rows"] = len(waiting)
+        market["flags"][SERIES_ADJUSTED] += len(moved)
         self._stale()
         return None
 
@@ -166,40 +216,71 @@ class Book:
         if row < 0:
             return _unknown(fact.symbol)
         contract = self.state.contracts[row]
+        if not contract["active"]:
+            return _settled(fact.symbol)
         market = self.state.market[0]
         date = int(fact.trading_date.replace("-", ""))
+        open_interest = grains(fact.open_interest)
+        late = bool(contract["day"] >= np.datetime64(fact.trading_date, "D").astype(np.int64))
         if date < contract["open_interest_date"]:
             return "open_interest_older", f"{fact.symbol} already has open interest of a later trading date"
         if date == contract["open_interest_date"]:
-            if fact.open_interest == contract["open_interest"]:
+            if open_interest == contract["open_interest"]:
                 return None
             market["flags"][OPEN_INTEREST_REVISED] += 1
-        self._reconcile(contract, fact.open_interest)
-        contract["open_interest"] = fact.open_interest
+            learns = date == market["opening_date"]
+            if learns:
+                _learn(contract, date, -1, market)
+            self._revise(contract, open_interest)
+        else:
+            market["flags"][OPEN_INTEREST_LATE] += late
+            contract["earlier_open_interest"] = contract["open_interest"]
+            contract["earlier_volume"] = contract["volume"] - (contract["day_volume"] if late else 0.0)
+            contract["volume"] = contract["day_volume"] if late else 0.0
+            learns = True
+            self._reconcile(contract, open_interest, late)
+        contract["open_interest"] = open_interest
         contract["open_interest_date"] = date
+        if learns:
+            _learn(contract, date, 1, market)
         self._stale()
         return None
 
-    def _reconcile(self, contract: np.void, open_interest: float) -> None:
-        market = self.state.market[0]
-        naive = float(contract["right"]) * open_interest
+    def _reconcile(self, contract: np.void, open_interest: float, late: bool) -> None:
+        """Begin a trading date: bound what was carried into it. Trades of that date, where it is late, stay on top."""
         first = np.isnan(contract["open_interest"]) and not contract["anchored"]
-        position = contract["position"]
-        position[NAIVE] = naive
+        position, carried = contract["position"], contract["carried"]
+        contract["position"][NAIVE] = contract["right"] * open_interest
         for book in (FLOW, WEIGHTED):
-            if first:
-                # Trades before the first print came after yesterday's close: they stand on top of it.
-                position[book] += naive
-            elif self._parameters.flow_anchor == "naive":
-                position[book] = naive
-                _leave_trades_behind(contract)
-            else:
-                carried = float(position[book])
-                kept = min(max(carried, -open_interest), open_interest)
-                if kept != carried:
-                    market["flags"][POSITION_CLIPPED] += 1
-                    market["clipped_contracts"] += abs(carried - kept)
-                position[book] = kept
+            # What was traded before a series' first print is as good as traded after it: nothing older is known.
+            moved = position[book] if first else contract["day_moves"][book] if late else 0.0
+            anew = first or self._parameters.flow_anchor == "naive"
+            carried[book] = np.nan if anew else position[book] - moved
+            position[book] = self._hold(contract, book, open_interest) + moved
+        if not first:
+            contract["prints"] += 1
+            contract["kept_day"] = contract["day"] if late else -1
+            if self._parameters.flow_anchor == "naive" and not late:
+                forget_waiting(contract)
+
+    def _revise(self, contract: np.void, open_interest: float) -> None:
+        """Bound anew what was carried into the trading date; what was traded since stays on top."""
+        contract["position"][NAIVE] = contract["right"] * open_interest
+        for book in (FLOW, WEIGHTED):
+            held = float(contract["held"][book])
+            contract["position"][book] += self._hold(contract, book, open_interest) - held
+
+    def _hold(self, contract: np.void, book: int, open_interest: float) -> float:
+        """What a book holds of the carried position at a print; counts what the print cuts off."""
+        carried = float(contract["carried"][book])
+        naive = float(contract["right"]) * open_interest
+        held = naive if np.isnan(carried) else float(clipped(carried, open_interest))
+        if held != carried and not np.isnan(carried):
+            market = self.state.market[0]
+            market["flags"][POSITION_CLIPPED] += 1
+            market["clipped_contracts"] += abs(carried - held)
+        contract["held"][book] = held
+        return held
 
     def dealer_position(self, fact: DealerPosition) -> tuple[str, str] | None:
         """Re-anchor the flow books to a reported position."""
@@ -207,10 +288,16 @@ class Book:
         if row < 0:
             return _unknown(fact.symbol)
         contract = self.state.contracts[row]
-        contract["position"][FLOW] = fact.position
-        contract["position"][WEIGHTED] = fact.position
+        if not contract["active"]:
+            return _settled(fact.symbol)
+        # The position was replaced: trades before it no longer move it, neither by waiting nor by their cancel.
+        for book in (FLOW, WEIGHTED):
+            for amount in ("position", "carried", "held"):
+                contract[amount][book] = grains(fact.position)
+            contract["day_moves"][book] = 0.0
         contract["anchored"] = 1
-        _leave_trades_behind(contract)
+        contract["anchors"] += 1
+        forget_waiting(contract)
         self._stale()
         return None
 
@@ -237,10 +324,15 @@ class Book:
         return None
 
 
-def _leave_trades_behind(contract: np.void) -> None:
-    """The position was replaced: trades before it no longer move it, neither by waiting nor by their cancel."""
-    contract["anchors"] += 1
-    forget_waiting(contract)
+def _learn(contract: np.void, date: int, times: int, market: np.void) -> None:
+    """Let the opening share learn from a print that followed another one, or forget it before it is revised."""
+    change = float(contract["open_interest"] - contract["earlier_open_interest"])
+    if not np.isnan(change):
+        learn_opening(change, float(contract["earlier_volume"]), date, times, market)
+
+
+def _settled(symbol: str) -> tuple[str, str]:
+    return "expired_contract", f"{symbol} has settled, or an adjustment has put another series in its place"
 
 
 def _unknown(symbol: str) -> tuple[str, str]:

@@ -21,8 +21,13 @@ CLOCK: Final = 6
 REFERENCE: Final = 7
 
 HOT_KINDS: Final = ("option_quote", "option_trade", "trade", "quote", "depth", "index_value", "clock")
-REFERENCE_KINDS: Final = ("contract", "instrument", "open_interest", "rates", "dealer_position")
-TOPIC_OF_KIND: Final = dict.fromkeys(REFERENCE_KINDS, "chain") | dict.fromkeys(HOT_KINDS, "ticks")
+REFERENCE_KINDS: Final = ("contract", "instrument", "open_interest", "rates", "dealer_position", "adjustment")
+TOPIC_OF_KIND: Final = (
+    dict.fromkeys(REFERENCE_KINDS, "chain")
+    | dict.fromkeys(HOT_KINDS, "ticks")
+    # Its place among quotes and trades decides which of them speak of the old shares.
+    | {"adjustment": "ticks"}
+)
 
 BUY: Final = 1
 SELL: Final = -1
@@ -115,7 +120,24 @@ class DealerPosition(NamedTuple):
     position: float
 
 
-Reference = Contract | Instrument | OpenInterest | Rates | DealerPosition
+class AdjustedSeries(NamedTuple):
+    """One series of an adjustment; ``contracts`` new ones for each old one, strike and multiplier NaN where kept."""
+
+    symbol: str
+    new_symbol: str
+    strike: float
+    multiplier: float
+    contracts: float
+
+
+class Adjustment(NamedTuple):
+    """A corporate action from its record's event time on: ``shares`` new shares for each old one."""
+
+    shares: float
+    series: tuple[AdjustedSeries, ...]
+
+
+Reference = Contract | Instrument | OpenInterest | Rates | DealerPosition | Adjustment
 
 
 class Reject(NamedTuple):

@@ -18,6 +18,7 @@ from dhpe.columns import (
     INDEX_VALUE,
     OPTION_TRADE,
     REFERENCE,
+    Adjustment,
     Batch,
     Reject,
     venue_codes,
@@ -127,10 +128,13 @@ class Engine:
 
     def _apply_reference(self, batch: Batch, topic: str, run: NDArray[np.void]) -> None:
         for event in run:
-            underlying, _ = self.meet(batch.names[event["underlying"]])
-            refusal = underlying.apply_reference(batch.reference[event["reference"]])
+            underlying, judge = self.meet(batch.names[event["underlying"]])
+            fact = batch.reference[event["reference"]]
+            refusal = underlying.apply_reference(fact)
             if refusal is not None:
                 self._reject(batch, topic, event, *refusal)
+            elif isinstance(fact, Adjustment):
+                judge.rescale(fact.shares)
 
     def _run(self, name: str, batch: Batch, topic: str, events: NDArray[np.void]) -> None:
         underlying, judge = self.meet(name)
@@ -146,7 +150,7 @@ class Engine:
                 self._reject(batch, topic, event, *refusal)
             for event in events[settled]:
                 symbol = batch.names[event["name"]]
-                self._reject(batch, topic, event, "expired_contract", f"{symbol} had settled before this record")
+                self._reject(batch, topic, event, "expired_contract", f"{symbol} had settled or been replaced")
             good = ~(unknown | settled)
             events, rows = events[good], rows[good]
         labels = labels_for(events)

@@ -74,6 +74,11 @@ class MarketRegime:
         if not frozen and reading.end_ns >= self._next_sample_ns:
             self._sample(reading)
 
+    def rescale(self, shares: float) -> None:
+        """Put the remembered impact, in price points per USD, on new shares, ``shares`` of them for each old one."""
+        self._samples["impact"] /= shares
+        self._impact_median /= shares
+
     def _classify(self, reading: Reading) -> int:
         low, high, vol_ratio = reading.feedback_gain_low, reading.feedback_gain_high, reading.realised_to_implied
         if math.isnan(low) or math.isnan(high) or math.isnan(vol_ratio):

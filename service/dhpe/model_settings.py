@@ -87,6 +87,13 @@ class ModelSettings(BaseSettings):
     rate: Finite = Field(_MODEL.rate, description="per year, continuous, where no rates record speaks")
     dividend_yield: Finite = Field(_MODEL.dividend_yield, description="per year, continuous, where no record speaks")
     flow_anchor: Literal["carry", "naive"] = Field("carry", description="what open interest does to the flow books")
+    opening_share: Share = Field(
+        _MODEL.opening_share,
+        description="of the sides of option trades that open; for the open interest estimate alone",
+    )
+    opening_share_standard_error: NotNegative = Field(
+        _MODEL.opening_share_standard_error, description="of opening_share; a smaller live error replaces both"
+    )
 
     liquidity_bar_s: Positive = Field(_MODEL.liquidity_bar_s, description="length of the bars of the impact regression")
     liquidity_half_life_s: Positive = Field(

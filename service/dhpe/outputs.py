@@ -115,6 +115,15 @@ class Pressure(msgspec.Struct, frozen=True, kw_only=True):
     quote_late_share: float | None = None
     quote_age_mean_s: float | None = None
     panel_error: float | None
+    open_interest: float | None = None
+    open_interest_estimate: float | None = None
+    open_interest_estimate_standard_error: float | None = None
+    open_interest_missing: int = 0
+    opening_share: float | None = None
+    opening_share_standard_error: float | None = None
+    opening_share_source: Literal["estimate", "setting"] | None = None
+    clipped_series: int = 0
+    clipped_contracts: float = 0.0
     quality: Quality
     offsets: Offsets
     engine_version: str

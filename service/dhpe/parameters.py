@@ -54,6 +54,8 @@ class Parameters:
     rate: float = 0.0
     dividend_yield: float = 0.0
     flow_anchor: str = "carry"
+    opening_share: float = 0.69
+    opening_share_standard_error: float = 0.29
 
     # liquidity
     liquidity_bar_s: float = 10.0

@@ -6,7 +6,8 @@ from dhpe.alerts import Judge
 from dhpe.feedback import DecayWind, Feedback, decay_wind
 from dhpe.landscape import Landscape
 from dhpe.numerics.parity import forward_ratio
-from dhpe.numerics.state import NS_PER_S
+from dhpe.numerics.state import BOOKS, NS_PER_S
+from dhpe.open_interest import clipped
 from dhpe.outputs import BookPressure, Books, Offsets, Pressure
 from dhpe.reading import Reading, read
 from dhpe.underlying import Underlying
@@ -77,6 +78,8 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
     wind = _wind(underlying, reading, landscape, horizon_s)
     stickiness = underlying.stickiness.now
     usual = judge.usual.ratios(kyle.value)
+    interest = reading.open_interest
+    clipped_series, clipped_contracts = clipped(interest, BOOKS.index(parameters.default_book))
     return Pressure(
         underlying=underlying.name,
         ts_event_ns=int(underlying.market["ts_ns"]),
@@ -139,6 +142,15 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
         quote_late_share=reading.quotes.late_share,
         quote_age_mean_s=reading.quotes.age_mean_s,
         panel_error=underlying.panel_error,
+        open_interest=interest.printed,
+        open_interest_estimate=interest.estimate,
+        open_interest_estimate_standard_error=interest.standard_error,
+        open_interest_missing=interest.missing,
+        opening_share=interest.share.value,
+        opening_share_standard_error=interest.share.standard_error,
+        opening_share_source=interest.share.source,
+        clipped_series=clipped_series,
+        clipped_contracts=clipped_contracts,
         quality=reading.quality,
         offsets=offsets,
         engine_version=engine_version,

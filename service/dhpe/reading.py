@@ -8,6 +8,7 @@ from dhpe.feedback import Envelope, Feedback, book_feedback, dealer_risk, envelo
 from dhpe.liquidity import KyleLambda
 from dhpe.numerics.side_calibration import LATE_FEED
 from dhpe.numerics.state import BETA_VANNA, BOOKS, CHARM, FIELDS, GAMMA, NS_PER_S, SPOT_SOURCES, VANNA
+from dhpe.open_interest import OpenInterest, read_open_interest
 from dhpe.outputs import DealerRisk, Quality
 from dhpe.underlying import Underlying
 
@@ -46,6 +47,7 @@ class Reading(NamedTuple):
     dealer_risk: DealerRisk | None
     gain_usable: bool
     quotes: Quotes
+    open_interest: OpenInterest
     quality: Quality
 
 
@@ -133,6 +135,9 @@ def read(underlying: Underlying) -> Reading:
     if quotes.age_mean_s is not None and quotes.age_mean_s > parameters.quote_stale_s:
         reasons.add("quotes_old")
     known_spot = not reasons & STALE_REASONS
+    interest = read_open_interest(underlying.book.state, parameters)
+    if interest.printed is None and "no_contracts" not in reasons:
+        reasons.add("open_interest_unknown")
     return Reading(
         spot=float(market["spot"]) if known_spot else None,
         spot_source=SPOT_SOURCES[market["spot_source"]] if known_spot else None,
@@ -145,5 +150,6 @@ def read(underlying: Underlying) -> Reading:
         dealer_risk=dealer_risk(gain, default.feedback_gain_low, default.feedback_gain_high),
         gain_usable=gain is not None and not implausible,
         quotes=quotes,
+        open_interest=interest,
         quality=Quality("stale" if not known_spot else "degraded" if reasons - NOTES else "ok", sorted(reasons)),
     )

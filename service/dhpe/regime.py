@@ -184,6 +184,21 @@ class RegimeMachine:
         self._market.on_bar(self._reading(bar), frozen=in_episode)
         return transitions
 
+    def rescale(self, shares: float) -> None:
+        """Put remembered prices and sizes on new shares, ``shares`` of them for each old one."""
+        for name in ("episode_high", "episode_low", "close_at_vol_high", "acceleration", "spread_median"):
+            self._track[name] /= shares
+        self._track["log_close_mean"] -= math.log(shares)
+        self._track["depth_median"] *= shares
+        self._ring[list(regime_rows.PRICE_ROWS)] /= shares
+        self._ring[list(regime_rows.SIZE_ROWS)] *= shares
+        depths, spreads, _ = self._calm_books
+        depths *= shares
+        spreads /= shares
+        for name in ("previous", "mean"):
+            self._derivatives[name][: kinematics.JERK + 1] /= shares
+        self._market.rescale(shares)
+
     def _walk(self, end_ns: int, numbers: tuple[float, ...]) -> list[Transition]:
         """At most one change of state per bar: the first rule of the table that holds."""
         waited = end_ns - self._state_since_ns >= self._dwell_ns

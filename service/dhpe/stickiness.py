@@ -51,6 +51,10 @@ class SkewStickiness:
             np.nan if parallel_error is None else parallel_error,
         )
 
+    def rescale(self, shares: float) -> None:
+        """Put the remembered fits on new shares, ``shares`` of them for each old one."""
+        self._before["log_spot"] -= math.log(shares)
+
     def _chosen(self, now_ns: int) -> Stickiness:
         parameters = self._parameters
         told = Stickiness(parameters.skew_stickiness, parameters.skew_stickiness_standard_error, "setting")

@@ -9,8 +9,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from dhpe.adjustment import rescale
 from dhpe.book import Book
-from dhpe.columns import OPTION_TRADE, Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference
+from dhpe.columns import OPTION_TRADE, Adjustment, Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference
 from dhpe.landscape import Landscape, landscape
 from dhpe.liquidity import KyleLambda, amihud_illiquidity, estimate
 from dhpe.numerics.option_trades import TRADE_SLOTS
@@ -30,7 +31,8 @@ from dhpe.stickiness import SkewStickiness
 
 INSTRUMENTS_MAX: Final = 8
 _NS_PER_MS: Final = 1_000_000
-_NO_TRADE: Final = np.array((-1, -1, 0, 0, 0.0, 0.0, 0.0, 0.0, 0), TRADE_MEMORY)
+_NO_TRADE: Final = np.zeros((), TRADE_MEMORY)
+_NO_TRADE["sequence"] = -1
 _INDEX_CODES: Final = {"VIX": VIX, "VVIX": VVIX}
 
 
@@ -129,6 +131,16 @@ class Underlying:
                 return self.book.rates(fact)
             case Instrument():
                 return self._define_instrument(fact)
+            case Adjustment():
+                return self._adjust(fact)
+
+    def _adjust(self, fact: Adjustment) -> tuple[str, str] | None:
+        refusal = self.book.adjust(fact)
+        if refusal is None and fact.shares != 1.0:
+            expiries = self.book.state.expiries[: int(self.market["expiries"])]
+            rescale(self.market, expiries, self.tape, fact.shares)
+            self.stickiness.rescale(fact.shares)
+        return refusal
 
     def _define_instrument(self, fact: Instrument) -> tuple[str, str] | None:
         row = self.instrument_row(fact.instrument)

@@ -60,14 +60,14 @@ def test_flow_anchor_naive_forgets_the_flow_at_each_print() -> None:
 
 
 def test_open_interest_that_repeats_or_flaps_is_not_counted_twice() -> None:
-    """The same print changes nothing, another one for the same date clips anew, an older date is refused."""
+    """The same print changes nothing, another one for the same date bounds anew, an older date is refused."""
     engine = Engine(Parameters())
     step(engine, contract(), open_interest(100), trade(30, "buy"))
     result = step(
         engine, open_interest(100), open_interest(50), open_interest(100), open_interest(9, date="2026-09-20")
     )
-    assert positions(engine) == [100, 50, 50]
-    assert result.flags == {"open_interest_revised": 2, "position_clipped": 2}
+    assert positions(engine) == [100, 70, 70]
+    assert result.flags == {"open_interest_revised": 2}
     assert [reject.reason for reject in result.rejects] == ["open_interest_older"]
 
 

@@ -373,6 +373,11 @@ def _fact(record: wire.Record, settles: Callable[[str, str, str], int]) -> Refer
             )
         case wire.DealerPosition():
             return columns.DealerPosition(record.symbol, record.position)
+        case wire.Adjustment():
+            names = ((one.symbol, one.new_symbol or one.symbol) for one in record.series)
+            terms = ((_or_nan(one.strike), _or_nan(one.multiplier), one.contracts) for one in record.series)
+            series = (columns.AdjustedSeries(*name, *term) for name, term in zip(names, terms, strict=True))
+            return columns.Adjustment(record.shares, tuple(series))
         case _:
             raise AssertionError(type(record))
 

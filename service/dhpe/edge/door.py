@@ -22,8 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhpe import columns
-from dhpe.columns import Batch, Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference, Reject
-from dhpe.edge.messages import DISCOUNT_LIMIT, PRICE_LIMIT, SIZE_LIMIT, TIME_FIRST_NS, TIME_LAST_NS
+from dhpe.columns import Adjustment, Batch, Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference, Reject
+from dhpe.edge.messages import DISCOUNT_LIMIT, PRICE_LIMIT, RATIO_LIMIT, SIZE_LIMIT, TIME_FIRST_NS, TIME_LAST_NS
 
 NO_APPEND_TIME: Final = -1
 """In place of a message's append time, for logs and files that have none: the future is not checked."""
@@ -303,6 +303,8 @@ def _reference_fault(fact: Reference, time_ns: int) -> tuple[str, str] | None:
             if abs(position) < SIZE_LIMIT:
                 return None
             return "bad_position", f"position is {position!r}: it is finite and its size below {SIZE_LIMIT:g}"
+        case Adjustment():
+            return _adjustment_fault(fact)
 
 
 def _contract_fault(contract: Contract, time_ns: int) -> tuple[str, str] | None:
@@ -337,6 +339,27 @@ def _open_interest_fault(fact: OpenInterest) -> tuple[str, str] | None:
         written = ""
     if written != fact.trading_date:
         return "bad_date", f"trading_date is {fact.trading_date!r}: it is written YYYY-MM-DD"
+    return None
+
+
+def _adjustment_fault(fact: Adjustment) -> tuple[str, str] | None:
+    if not fact.series and fact.shares == 1.0:
+        return "empty_adjustment", "the record changes neither the shares nor a series"
+    ratios = [("shares", fact.shares), *((f"contracts of {one.symbol}", one.contracts) for one in fact.series)]
+    for name, ratio in ratios:
+        if not 1.0 / RATIO_LIMIT <= ratio <= RATIO_LIMIT:
+            return "bad_ratio", f"{name} is {ratio!r}: it is between 1/{RATIO_LIMIT:g} and {RATIO_LIMIT:g}"
+    for one in fact.series:
+        if not (0.0 < one.strike < PRICE_LIMIT or isnan(one.strike)):
+            return "bad_strike", f"strike of {one.symbol} is {one.strike!r}: it is above 0 and below {PRICE_LIMIT:g}"
+        if not (0.0 < one.multiplier < PRICE_LIMIT or isnan(one.multiplier)):
+            return "bad_multiplier", f"multiplier of {one.symbol} is {one.multiplier!r}: above 0, below {PRICE_LIMIT:g}"
+    for name, symbols in (
+        ("symbol", [one.symbol for one in fact.series]),
+        ("new_symbol", [one.new_symbol for one in fact.series]),
+    ):
+        if len(set(symbols)) < len(symbols):
+            return "ambiguous_adjustment", f"one {name} stands there twice: each series becomes one other"
     return None
 
 

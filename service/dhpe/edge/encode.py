@@ -161,6 +161,18 @@ def _reference_record(fact: Reference, common: dict[str, Any]) -> wire.Record:
             )
         case columns.DealerPosition(symbol, position):
             return wire.DealerPosition(symbol=symbol, position=position, **common)
+        case columns.Adjustment(shares, series):
+            return wire.Adjustment(shares=shares, series=list(map(_adjusted_series, series)), **common)
+
+
+def _adjusted_series(series: columns.AdjustedSeries) -> wire.AdjustedSeries:
+    return wire.AdjustedSeries(
+        symbol=series.symbol,
+        new_symbol=None if series.new_symbol == series.symbol else series.new_symbol,
+        strike=_or_none(series.strike),
+        multiplier=_or_none(series.multiplier),
+        contracts=series.contracts,
+    )
 
 
 def encode_output(output: Output) -> WireMessage:

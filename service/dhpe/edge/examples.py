@@ -27,6 +27,21 @@ RECORDS: Final[dict[str, tuple[wire.Record, ...]]] = {
         wire.Rates("SPX", _TIME_NS, settles_ns=_SETTLES_NS, forward=6541.25, discount=0.9967),
     ),
     "dealer_position": (wire.DealerPosition("SPX", _TIME_NS, _SYMBOL, -3_120.0),),
+    "adjustment": (
+        wire.Adjustment(
+            "GOOGL",
+            _TIME_NS,
+            shares=20.0,
+            series=[
+                wire.AdjustedSeries(
+                    "GOOGL 220916C02300000", "GOOGL 220916C00115000", strike=115.0, multiplier=100.0, contracts=20.0
+                ),
+                wire.AdjustedSeries(
+                    "GOOGL 220916P02000000", "GOOGL 220916P00100000", strike=100.0, multiplier=100.0, contracts=20.0
+                ),
+            ],
+        ),
+    ),
     "option_quote": (
         wire.OptionQuote("SPX", _TIME_NS, _SYMBOL, 118.4, 22.0, 119.1, 35.0, sequence=88_123, source="opra-a"),
     ),
@@ -112,6 +127,15 @@ PRESSURE: Final = Pressure(
     dealer_risk="amplifying",
     tau_floor_s=300.0,
     panel_error=1e-9,
+    open_interest=1_204_000.0,
+    open_interest_estimate=1_236_400.0,
+    open_interest_estimate_standard_error=6_100.0,
+    open_interest_missing=12,
+    opening_share=0.68,
+    opening_share_standard_error=0.018,
+    opening_share_source="estimate",
+    clipped_series=3,
+    clipped_contracts=410.0,
     quality=Quality(status="degraded", reasons=["beta_unknown"]),
     offsets=_OFFSETS,
     engine_version=_VERSION,

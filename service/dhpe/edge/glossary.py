@@ -90,6 +90,17 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "quote_age_mean_s": Meaning("s", "Mean age of the quotes that the last few hundred trades found; the worse feed."),
     "tau_floor_s": Meaning("s", "Shortest time to settlement that the fields use."),
     "panel_error": Meaning("none", "Relative error of the panel at its last self-check."),
+    "open_interest": Meaning("contracts", "Sum of the last prints of the series that have not settled."),
+    "open_interest_estimate": Meaning(
+        "contracts", "The same now: prints, and the volume since times twice the opening share less one."
+    ),
+    "open_interest_estimate_standard_error": Meaning("contracts", "Standard error of that estimate."),
+    "open_interest_missing": Meaning("series", "Series that have had no print and are not in those sums."),
+    "opening_share": Meaning("none", "Probability that a side of an option trade opens a position."),
+    "opening_share_standard_error": Meaning("none", "Standard error of the opening share."),
+    "opening_share_source": Meaning(None, "Measured at the prints of open interest, or the setting."),
+    "clipped_series": Meaning("series", "Series of the default book that held more than their last print allows."),
+    "clipped_contracts": Meaning("contracts", "What they held beyond it, and was taken off."),
     "quality": Meaning(None, "How far the numbers beside it can be trusted."),
     "status": Meaning(None, "ok, degraded or stale."),
     "reasons": Meaning(None, "Short words, sorted."),

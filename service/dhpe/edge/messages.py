@@ -18,6 +18,8 @@ from dhpe.outputs import Alert, BookPressure, Books, Offsets, Output, Pressure, 
 __all__ = [
     "KIND_OF_TYPE",
     "RECORD_OF_KIND",
+    "AdjustedSeries",
+    "Adjustment",
     "Alert",
     "BookPressure",
     "Books",
@@ -52,6 +54,8 @@ PRICE_LIMIT: Final = 1e9
 """Prices at or above are sentinels or garbage (INT64_MAX in units of 1e-9 is 9.2e9), not a market."""
 SIZE_LIMIT: Final = 1e12
 """Likewise sizes, positions and open interest; the smallest crypto tokens do trade by the billion."""
+RATIO_LIMIT: Final = 1e4
+"""New shares or contracts for each old one, and old for each new."""
 DISCOUNT_LIMIT: Final = 2.0
 """A discount above 1 is a negative rate; above 2 it is not a discount."""
 
@@ -119,6 +123,10 @@ Rate = Annotated[float, _number("Continuously compounded.", "per year", exclusiv
 Discount = Annotated[
     float,
     _number("Today's price of one unit paid then.", "none", exclusiveMinimum=0, exclusiveMaximum=DISCOUNT_LIMIT),
+]
+Ratio = Annotated[
+    float,
+    _number("New ones for each old one.", "none", minimum=1 / RATIO_LIMIT, maximum=RATIO_LIMIT),
 ]
 IndexPoints = Annotated[
     float,
@@ -189,6 +197,23 @@ class DealerPosition(_Numbered, frozen=True, gc=False, omit_defaults=True, tag="
         float,
         _number("Signed, + = dealers long.", "contracts", exclusiveMinimum=-SIZE_LIMIT, exclusiveMaximum=SIZE_LIMIT),
     ]
+
+
+class AdjustedSeries(Struct, frozen=True, gc=False, omit_defaults=True):
+    """What becomes of one series; strike and premium are prices of one share, the multiplier is shares per contract."""
+
+    symbol: Symbol
+    new_symbol: Annotated[str, _name("Its symbol from now on; the same one where absent.")] | None = None
+    strike: PositivePrice | None = None
+    multiplier: Multiplier | None = None
+    contracts: Ratio = 1.0
+
+
+class Adjustment(_Numbered, frozen=True, gc=False, omit_defaults=True, tag="adjustment"):
+    """A corporate action, in force from `ts_event_ns` on, all series at once. Sent between old and new prices."""
+
+    shares: Ratio = 1.0
+    series: Annotated[list[AdjustedSeries], Meta(description="All of the underlying where shares is not 1.")] = []
 
 
 class OptionQuote(_Numbered, frozen=True, gc=False, omit_defaults=True, tag="option_quote"):
@@ -265,6 +290,7 @@ Record = (
     | OpenInterest
     | Rates
     | DealerPosition
+    | Adjustment
     | OptionQuote
     | OptionTrade
     | Trade
@@ -280,6 +306,7 @@ RECORD_OF_KIND: Final[dict[str, type[Stamped]]] = {
     "open_interest": OpenInterest,
     "rates": Rates,
     "dealer_position": DealerPosition,
+    "adjustment": Adjustment,
     "option_quote": OptionQuote,
     "option_trade": OptionTrade,
     "trade": Trade,

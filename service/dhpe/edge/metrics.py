@@ -50,6 +50,7 @@ NUMBERS: Final = {
         "Share of the last few hundred quotes that came late with news",
     ),
     "quote_age_mean_s": ("dhpe_quote_age_seconds", "Mean age of the quotes that the last few hundred trades found"),
+    "clipped_contracts": ("dhpe_clipped_contracts", "Contracts of the default book beyond the last prints"),
     "panel_error": ("dhpe_panel_error_ratio", "Largest relative error of the panel at its last self-check"),
 }
 

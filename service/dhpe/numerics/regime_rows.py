@@ -116,6 +116,8 @@ DEPTH: Final = 14
 SPREAD: Final = 15
 CALM: Final = 16
 RING_ROWS: Final = 17
+PRICE_ROWS: Final = (CLOSE, SPREAD)
+SIZE_ROWS: Final = (DEPLETED, REFILLED, CANCELLED, TRADED, DEPTH)
 
 CALM_BOOKS: Final = 128
 """Bars behind the medians of depth and spread; the ring of calm books is (3, CALM_BOOKS), the last row is scratch."""

@@ -12,7 +12,8 @@ from dhpe.numerics.side_calibration import CLASSES, SITUATIONS
 from dhpe.numerics.trade_side import LABEL_RULES
 
 NS_PER_S: Final = 1_000_000_000
-NS_PER_YEAR: Final = 365 * 86_400 * NS_PER_S
+NS_PER_DAY: Final = 86_400 * NS_PER_S
+NS_PER_YEAR: Final = 365 * NS_PER_DAY
 """ACT/365F, the one clock for implied vol and greeks (MODEL.md section 9)."""
 
 BOOKS: Final = ("naive", "flow", "weighted")
@@ -42,6 +43,10 @@ TICK: Final = np.dtype([("ts_ns", "i8"), ("price", "f8"), ("previous_price", "f8
 SWEEP: Final = np.dtype([("first_ns", "i8"), ("source", "i4"), ("side", "i1"), ("probability", "f8")], align=True)
 """The decision that the last trade began or belongs to: its first part, and what was decided of it; side 0 nothing."""
 
+OPENING_SUMS: Final = 5
+OPEN_INTEREST_TOTALS: Final = 10
+"""Places of the sums of ``dhpe.open_interest`` and of the totals of ``numerics.open_interest``."""
+
 # Why a contract has the vol it has.
 VOL_NONE: Final = 0
 VOL_OWN_QUOTE: Final = 1
@@ -58,7 +63,8 @@ CONTRACT: Final = np.dtype(
         ("pair", "i4"),  # row of the other right at the same strike and settlement, -1 none
         ("right", "i1"),  # +1 call, -1 put
         ("american", "i1"),
-        ("active", "i1"),  # 0 once settled
+        ("active", "i1"),  # 0 once settled, or retired
+        ("retired", "i1"),  # 1: an adjustment has carried its holdings to another series
         ("dirty", "i1"),  # has a quote that is not yet in its vol
         ("anchored", "i1"),  # a dealer_position has been seen
         ("vol_source", "i1"),
@@ -66,6 +72,17 @@ CONTRACT: Final = np.dtype(
         ("open_interest_date", "i4"),  # yyyymmdd, 0 none
         ("open_interest", "f8"),  # contracts, NaN until known
         ("position", "f8", (len(BOOKS),)),  # dealers' contracts, + = long
+        # A position is what was held at the last print, plus what was traded after the close that it spoke of.
+        ("carried", "f8", (len(BOOKS),)),  # into that close, before clipping; NaN: began there as naive
+        ("held", "f8", (len(BOOKS),)),  # the same as it stands in the position: clipped, or naive
+        ("prints", "i4"),  # trading dates whose open interest was taken
+        ("kept_day", "i4"),  # UTC day whose trades came before that print and yet belong after its close
+        ("day", "i4"),  # UTC day of the newest trade
+        ("day_moves", "f8", (len(BOOKS),)),  # contracts by which the trades of that day moved the position
+        ("volume", "f8"),  # contracts traded since that close
+        ("earlier_open_interest", "f8"),  # of the trading date before, NaN none
+        ("earlier_volume", "f8"),  # contracts traded between those two closes
+        ("day_volume", "f8"),  # of them on that day
         ("vol", "f8"),  # as used in the fields, NaN where unknown
         ("quote_spot", "f8"),  # spot at the time of the last quote
         ("quote", QUOTE),
@@ -152,6 +169,9 @@ FLAGS: Final = (
     "sweep_part",
     "session_break",
     "waited_over_break",
+    "open_interest_late",
+    "open_interest_beyond_volume",
+    "series_adjusted",
 )
 (
     CROSSED_QUOTE,
@@ -171,6 +191,9 @@ FLAGS: Final = (
     SWEEP_PART,
     SESSION_BREAK,
     WAITED_OVER_BREAK,
+    OPEN_INTEREST_LATE,
+    OPEN_INTEREST_BEYOND_VOLUME,
+    SERIES_ADJUSTED,
 ) = range(len(FLAGS))
 
 MARKET: Final = np.dtype(
@@ -236,7 +259,13 @@ MARKET: Final = np.dtype(
         ("bid_size", "f8"),
         ("touch_from_quotes", "i1"),  # 1 once a best quote came; until then the depth serves
         ("flags", "i8", (len(FLAGS),)),
-        ("clipped_contracts", "f8"),
+        ("clipped_contracts", "f8"),  # of all prints so far
+        # open interest during the day, as numerics.open_interest keeps it
+        ("opening_date", "i4"),  # trading date of the newest print that the sums have seen, yyyymmdd
+        ("opening_series", "i8"),
+        ("opening_sums", "f8", (OPENING_SUMS,)),
+        ("open_interest_valid", "i1"),  # 0: the totals are older than the last trade or print
+        ("open_interest_totals", "f8", (OPEN_INTEREST_TOTALS,)),
         # labels against known sides, as numerics.side_calibration counts them
         ("side_known", "i8", (len(CLASSES),)),
         ("side_right", "i4", (len(CLASSES), LABEL_RULES, SITUATIONS)),
@@ -255,6 +284,7 @@ MARKET: Final = np.dtype(
 TRADE_MEMORY: Final = np.dtype(
     [
         ("sequence", "i8"),
+        ("source", "i4"),  # number of the source that numbered it
         ("row", "i4"),
         ("waiting", "i1"),  # 1: not yet in the books
         ("earlier", "i4"),  # 1 + slot of the trade that waits beside this one, 0 none
@@ -263,6 +293,10 @@ TRADE_MEMORY: Final = np.dtype(
         ("weighted", "f8"),
         ("buy_extra", "f8"),  # while it waits: by how much more the weighted book will move if it was a buy
         ("anchors", "i4"),  # of the contract when the trade was made
+        ("prints", "i4"),  # likewise
+        ("day", "i4"),  # UTC day of the trade
+        ("moved_prints", "i4"),  # of the contract when the trade moved the books, later than the trade if it waited
+        ("moved_day", "i4"),
     ],
     align=True,
 )

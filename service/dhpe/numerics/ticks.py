@@ -118,6 +118,7 @@ def settle(state: ContractState, now_ns: int) -> None:
             contract["active"] = 0
         else:
             market["next_settlement_ns"] = min(market["next_settlement_ns"], contract["settles_ns"])
+    market["open_interest_valid"] = 0
     market["panel_valid"] = 0
     market["fields_valid"] = 0
 
