@@ -38,6 +38,7 @@ check: setup ## lint, types, import floors, schemas, documents
 bench: ## what this machine does: parts beside their baselines, and the speed table of the README
 	@$(python) run
 	@$(bin)/dhpe bench
+	@PYTHONPATH=tests $(bin)/python tests/benchmarks/surface_fit.py
 	@$(bin)/python tests/benchmarks/main_line.py
 
 broker: ## a real Kafka (KRaft) on 127.0.0.1:9092, in the foreground

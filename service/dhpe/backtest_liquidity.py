@@ -12,6 +12,11 @@ those of Newey and West (1987) with their lag rule. The sample is cut in two in 
 part, which took no part in choosing, puts it more than two standard errors from 1 on the side of the first, and no
 error is larger than 1; then it is the first part's. With hedging inside the bar nothing is left for the next one, and
 a weight near 0 says so.
+
+At short bars the vols' answer to the price is lost in the noise of their fits. The vanna column then explains nothing,
+its hedges, which follow the same returns, fall to gamma, and what stands as gamma's weight is hedge_pressure /
+-gamma_field (the simulated market, whose weights are all 1, shows it to its errors). So vanna's weight is to be read
+first, and where its error is large gamma's is that of both.
 """
 
 import html

@@ -15,6 +15,7 @@ from dhpe.adjustment import adjusted_rows, refusal_of
 from dhpe.columns import Adjustment, Contract, DealerPosition, OpenInterest, Rates
 from dhpe.numerics.option_trades import clipped, forget_waiting, grains
 from dhpe.numerics.panel_arrays import panel_arrays
+from dhpe.numerics.parity import FORWARD_DEFAULT
 from dhpe.numerics.revalue import ContractState
 from dhpe.numerics.state import (
     CONTRACT,
@@ -26,6 +27,8 @@ from dhpe.numerics.state import (
     OPEN_INTEREST_REVISED,
     POSITION_CLIPPED,
     SERIES_ADJUSTED,
+    SLOT_ASKED,
+    SLOT_NEVER,
     WEIGHTED,
 )
 from dhpe.open_interest import learn_opening
@@ -53,7 +56,7 @@ def new_market() -> np.ndarray:
         "revalue_slot", "surface_slot", "landscape_slot", "pressure_slot", "bar_slot", "liquidity_slot",
         "option_quote_age_ns", "underlying_quote_age_ns",
     ):  # fmt: skip
-        market[slot] = -1
+        market[slot] = SLOT_NEVER
     market["next_settlement_ns"] = _NEVER
     return market
 
@@ -66,7 +69,7 @@ class Book:
         self._rows: dict[str, int] = {}
         self._strikes: dict[tuple[int, float, int], int] = {}
         self._expiries: dict[int, int] = {}
-        self.rate = parameters.rate
+        self.rate = math.nan if parameters.rate is None else parameters.rate
         self.dividend_yield = parameters.dividend_yield
         self.state = ContractState(
             market=new_market(),
@@ -88,6 +91,11 @@ class Book:
     def row(self, symbol: str) -> int:
         """The row of a contract, -1 where it is unknown."""
         return self._rows.get(symbol, -1)
+
+    @property
+    def _told_rate(self) -> float:
+        """The rate for expiries that no fit has seen: what was told, else none."""
+        return 0.0 if math.isnan(self.rate) else self.rate
 
     def _reserve(self, capacity: int) -> None:
         state = self.state
@@ -114,8 +122,8 @@ class Book:
         row = len(self._expiries)
         expiry = self.state.expiries[row]
         expiry["settles_ns"] = settles_ns
-        expiry["rate"] = self.rate
-        expiry["carry"] = self.rate - self.dividend_yield
+        expiry["rate"] = self._told_rate
+        expiry["carry"] = self._told_rate - self.dividend_yield
         for unknown in (
             "given_forward",
             "given_forward_spot",
@@ -305,11 +313,13 @@ class Book:
         """Take rates for all expiries, or the forward and discount of one."""
         market = self.state.market[0]
         if fact.settles_ns == 0:
-            self.rate = fact.rate
-            self.dividend_yield = 0.0 if np.isnan(fact.dividend_yield) else fact.dividend_yield
-            count = int(market["expiries"])
-            self.state.expiries["rate"][:count] = self.rate
-            self.state.expiries["carry"][:count] = self.rate - self.dividend_yield
+            # What the record does not say stays as it was.
+            self.rate = self.rate if math.isnan(fact.rate) else fact.rate
+            self.dividend_yield = self.dividend_yield if math.isnan(fact.dividend_yield) else fact.dividend_yield
+            expiries = self.state.expiries[: int(market["expiries"])]
+            unfitted = expiries["forward_source"] == FORWARD_DEFAULT
+            expiries["rate"][unfitted] = self._told_rate
+            expiries["carry"][unfitted] = self._told_rate - self.dividend_yield
         else:
             row = self._expiries.get(fact.settles_ns)
             if row is None:
@@ -319,7 +329,8 @@ class Book:
             expiry["given_ts_ns"] = market["ts_ns"]
             expiry["given_forward_spot"] = market["spot"] if market["spot"] > 0 else np.nan
             expiry["given_discount"] = fact.discount
-        market["surface_slot"] = -1
+        if market["surface_slot"] != SLOT_NEVER:
+            market["surface_slot"] = SLOT_ASKED
         self._stale()
         return None
 

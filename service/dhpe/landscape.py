@@ -1,7 +1,6 @@
 """The landscape of one dealer book: where its gamma changes sign, where it stands thickest, and what time alone does.
 
-Everything is re-priced on a grid of log spot (MODEL.md section 5), under sticky strike or, if ``stickiness`` says so,
-the profile and its flips under sticky delta. Walls and the change of delta stand at the present spot, where both agree.
+Everything is re-priced on a grid of log spot (MODEL.md section 5), each contract with the vol that it has there.
 """
 
 import math
@@ -21,7 +20,6 @@ from dhpe.numerics.landscape import (
 )
 from dhpe.numerics.smile import IV_INDEX_TAU, atm_vol_at
 from dhpe.numerics.state import NS_PER_S
-from dhpe.numerics.sticky_delta import fit_ratios, gamma_profile_by_delta, refine_flip_by_delta
 from dhpe.parameters import Parameters
 
 GRID_STEP: Final = 1e-3
@@ -60,23 +58,6 @@ def log_grid(spot: float, atm_vol: float) -> NDArray[np.float64]:
     return np.array([center + GRID_STEP * step for step in range(-steps, steps + 1)])
 
 
-def _flips_by_delta(rows: Rows, book: int, spot: float, ts_ns: int, tau_floor_ns: int) -> tuple[float, ...]:
-    """As ``_flips``, with a smile that moves with the forward."""
-    contracts, expiries = rows
-    grid = log_grid(spot, atm_vol_at(expiries, len(expiries), ts_ns, IV_INDEX_TAU))
-    profile, ratios = np.empty(len(grid)), np.empty(len(contracts))
-    fit_ratios(contracts, expiries, math.log(spot), ts_ns, ratios)
-    gamma_profile_by_delta(contracts, expiries, ratios, book, ts_ns, tau_floor_ns, grid, profile)
-    brackets = np.zeros((len(grid), 2), np.int64)
-    found = sign_changes(profile, brackets)
-    return tuple(
-        math.exp(
-            refine_flip_by_delta(contracts, expiries, ratios, book, ts_ns, tau_floor_ns, grid[low], grid[high]),
-        )
-        for low, high in brackets[:found]
-    )
-
-
 def _flips(rows: Rows, book: int, spot: float, ts_ns: int, tau_floor_ns: int) -> tuple[float, ...]:
     """All prices at which the gamma field changes sign, rising."""
     contracts, expiries = rows
@@ -111,8 +92,7 @@ def landscape(
     rows = Rows(contracts[:count], expiries[:expiry_count])
     tau_floor_ns = int(parameters.tau_floor_s * NS_PER_S)
     horizon_ns = int(parameters.decay_wind_horizon_s * NS_PER_S)
-    find_flips = _flips_by_delta if parameters.stickiness == "delta" else _flips
-    flips = find_flips(rows, book, spot, ts_ns, tau_floor_ns)
+    flips = _flips(rows, book, spot, ts_ns, tau_floor_ns)
     gammas = np.zeros(count)
     strike_gammas(rows.contracts, count, rows.expiries, book, math.log(spot), ts_ns, tau_floor_ns, gammas)
     by_strike = np.argsort(rows.contracts["strike"], kind="stable")

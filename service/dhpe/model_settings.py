@@ -82,9 +82,14 @@ class ModelSettings(BaseSettings):
         "by_expiry", description="SSVI: each expiry its own rho and phi, or one rho and phi a law of variance"
     )
     stickiness: Literal["strike", "delta"] = Field(
-        "strike", description="what a vol holds to while the gamma profile and its flips are re-priced"
+        "strike", description="what a vol holds to while spot moves: its strike, or its distance from the forward"
     )
-    rate: Finite = Field(_MODEL.rate, description="per year, continuous, where no rates record speaks")
+    surface_move_max_log: Positive = Field(
+        _MODEL.surface_move_max_log, description="move of spot since the last fit of the surface that degrades"
+    )
+    rate: Finite | None = Field(
+        _MODEL.rate, description="per year, continuous, where no rates record speaks; unset it comes from the quotes"
+    )
     dividend_yield: Finite = Field(_MODEL.dividend_yield, description="per year, continuous, where no record speaks")
     flow_anchor: Literal["carry", "naive"] = Field("carry", description="what open interest does to the flow books")
     opening_share: Share = Field(

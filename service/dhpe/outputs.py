@@ -111,6 +111,9 @@ class Pressure(msgspec.Struct, frozen=True, kw_only=True):
     protocol: Literal["hold", "monetize_partial", "exit_full"] | None
     short_protocol: Literal["hold_short", "close_short"] | None
     dealer_risk: DealerRisk | None
+    american_contracts: int = 0
+    american_vol_error: float | None = None
+    american_gamma_error_share: float | None = None
     tau_floor_s: float
     quote_late_share: float | None = None
     quote_age_mean_s: float | None = None

@@ -33,7 +33,7 @@ class Parameters:
     hot_tau_s: float = 3600.0
     hot_width_deviations: float = 6.0
     tau_floor_s: float = 300.0
-    quote_spread_max: float = 1.9
+    quote_spread_max: float = 2.0
 
     # feedback
     default_book: str = "weighted"
@@ -51,7 +51,8 @@ class Parameters:
     decay_wind_horizon_s: float = 3600.0
     surface_phi: str = "by_expiry"
     stickiness: str = "strike"
-    rate: float = 0.0
+    surface_move_max_log: float = 0.03
+    rate: float | None = None
     dividend_yield: float = 0.0
     flow_anchor: str = "carry"
     opening_share: float = 0.69

@@ -5,11 +5,14 @@ from typing import Final
 from dhpe.alerts import Judge
 from dhpe.feedback import DecayWind, Feedback, decay_wind
 from dhpe.landscape import Landscape
+from dhpe.numerics.american import GAMMA_ERROR_SHARE
+from dhpe.numerics.landscape import NS_PER_DAY
 from dhpe.numerics.parity import forward_ratio
 from dhpe.numerics.state import BOOKS, NS_PER_S
 from dhpe.open_interest import clipped
 from dhpe.outputs import BookPressure, Books, Offsets, Pressure
 from dhpe.reading import Reading, read
+from dhpe.surface import american_vol_error
 from dhpe.underlying import Underlying
 
 MINUTES_PER_YEAR: Final = 525_600
@@ -54,6 +57,13 @@ def _horizon_s(underlying: Underlying) -> float:
     return min(underlying.parameters.decay_wind_horizon_s, max(left_s, 0.0))
 
 
+def _american_vol_error(underlying: Underlying) -> float | None:
+    """What de-Americanising may leave in the vols, by the longest expiry."""
+    market = underlying.market
+    last_ns = int(underlying.book.state.expiries["settles_ns"][: int(market["expiries"])].max())
+    return american_vol_error((last_ns - int(market["ts_ns"])) / NS_PER_DAY)
+
+
 def _wind(underlying: Underlying, reading: Reading, landscape: Landscape | None, horizon_s: float) -> DecayWind:
     return decay_wind(
         reading.default,
@@ -73,10 +83,12 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
     kyle = reading.kyle_lambda
     default = reading.default
     spot = reading.spot
-    landscape = underlying.refresh_landscape() if spot is not None else None
+    # Without fields there is no profile either: what was drawn before is not published again.
+    landscape = underlying.refresh_landscape() if default.gamma_field is not None else None
     horizon_s = _horizon_s(underlying)
     wind = _wind(underlying, reading, landscape, horizon_s)
     stickiness = underlying.stickiness.now
+    american = int(underlying.market["american_contracts"])
     usual = judge.usual.ratios(kyle.value)
     interest = reading.open_interest
     clipped_series, clipped_contracts = clipped(interest, BOOKS.index(parameters.default_book))
@@ -86,7 +98,7 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
         spot=spot,
         spot_source=reading.spot_source,
         forward=_forward(underlying, spot),
-        contracts=int(underlying.market["live_contracts"]),
+        contracts=int(underlying.market["live_contracts" if underlying.market["panel_rebuilds"] else "contracts"]),
         gamma_field=default.gamma_field,
         vanna_field=default.vanna_field,
         charm_field=default.charm_field,
@@ -138,6 +150,9 @@ def pressure_of(underlying: Underlying, judge: Judge, offsets: Offsets, engine_v
         protocol=machine.protocol,
         short_protocol=machine.short_protocol,
         dealer_risk=reading.dealer_risk,
+        american_contracts=american,
+        american_vol_error=_american_vol_error(underlying) if american else None,
+        american_gamma_error_share=GAMMA_ERROR_SHARE if american else None,
         tau_floor_s=parameters.tau_floor_s,
         quote_late_share=reading.quotes.late_share,
         quote_age_mean_s=reading.quotes.age_mean_s,

@@ -1,11 +1,13 @@
 """What the state means at one instant: impact, feedback and interval of each book, and how far to trust them."""
 
+import math
 from typing import Final, NamedTuple
 
 import numpy as np
 
 from dhpe.feedback import Envelope, Feedback, book_feedback, dealer_risk, envelope
 from dhpe.liquidity import KyleLambda
+from dhpe.numerics.parity import FORWARD_DEFAULT
 from dhpe.numerics.side_calibration import LATE_FEED
 from dhpe.numerics.state import BETA_VANNA, BOOKS, CHARM, FIELDS, GAMMA, NS_PER_S, SPOT_SOURCES, VANNA
 from dhpe.open_interest import OpenInterest, read_open_interest
@@ -13,8 +15,10 @@ from dhpe.outputs import DealerRisk, Quality
 from dhpe.underlying import Underlying
 
 STALE_REASONS: Final = frozenset({"spot_unknown", "spot_stale"})
+UNKNOWN_REASONS: Final = STALE_REASONS | {"no_contracts", "no_vols", "no_positions"}
+"""With one of these there are no fields."""
 NOTES: Final = frozenset(
-    {"american_de_americanised", "gain_reaches_one", "lambda_from_depth", "overhedging", "quotes_old"}
+    {"american_de_americanised", "gain_reaches_one", "lambda_from_depth", "one_expiry", "overhedging", "quotes_old"}
 )
 """Reasons that say how a number was made, without making it a bad one."""
 
@@ -56,7 +60,8 @@ def _beta(underlying: Underlying) -> Beta | None:
     if parameters.spot_vol_beta is not None:
         return Beta(parameters.spot_vol_beta, parameters.spot_vol_beta_standard_error)
     expiries = underlying.book.state.expiries[: int(underlying.market["expiries"])]
-    known = expiries[~np.isnan(expiries["beta_standard_error"]) & (expiries["vanna_weight"] > 0)]
+    still_open = expiries["settles_ns"] > underlying.market["ts_ns"]
+    known = expiries[still_open & ~np.isnan(expiries["beta_standard_error"]) & (expiries["vanna_weight"] > 0)]
     if len(known) == 0:
         return None
     share = known["vanna_weight"].tolist()
@@ -77,10 +82,10 @@ def _quotes(market: np.void) -> Quotes:
 def _input_reasons(underlying: Underlying) -> set[str]:
     """What is missing or old among the inputs."""
     market = underlying.market
-    reasons = set()
     if not market["spot"] > 0:
-        reasons.add("spot_unknown")
-    elif market["ts_ns"] - market["spot_ns"] > underlying.parameters.spot_max_age_s * NS_PER_S:
+        return {"spot_unknown"} if market["contracts"] else {"spot_unknown", "no_contracts"}
+    reasons = set()
+    if market["ts_ns"] - market["spot_ns"] > underlying.parameters.spot_max_age_s * NS_PER_S:
         reasons.add("spot_stale")
     if not market["live_contracts"]:
         reasons.add("no_contracts")
@@ -89,8 +94,29 @@ def _input_reasons(underlying: Underlying) -> set[str]:
             reasons.add("no_vols")
         if not market["held_contracts"]:
             reasons.add("no_positions")
+        if 2 * market["informed_contracts"] < market["live_contracts"]:
+            reasons.add("open_interest_missing")
         if market["american_contracts"]:
             reasons.add("american_de_americanised")
+    return reasons
+
+
+def _surface_reasons(underlying: Underlying) -> set[str]:
+    """What the forwards and smiles of the last fit lack; nothing before the first."""
+    market = underlying.market
+    expiries = underlying.book.state.expiries[: int(market["expiries"])]
+    still_open = expiries[expiries["settles_ns"] > market["ts_ns"]]
+    if len(still_open) == 0 or not (market["spot"] > 0 and market["surface_spot"] > 0):
+        return set()
+    reasons = set()
+    if abs(math.log(market["spot"] / market["surface_spot"])) > underlying.parameters.surface_move_max_log:
+        reasons.add("surface_behind_spot")
+    if len(still_open) == 1:
+        reasons.add("one_expiry")
+    if (still_open["forward_source"] == FORWARD_DEFAULT).all():
+        reasons.add("forward_by_default")
+    if still_open["given_refused"].any():
+        reasons.add("rates_refused")
     return reasons
 
 
@@ -107,8 +133,8 @@ def read(underlying: Underlying) -> Reading:
         underlying.refresh()
     market = underlying.market
     parameters = underlying.parameters
-    reasons = _input_reasons(underlying)
-    usable = not reasons & (STALE_REASONS | {"no_contracts", "no_vols", "no_positions"})
+    reasons = _input_reasons(underlying) | _surface_reasons(underlying)
+    usable = not reasons & UNKNOWN_REASONS
     kyle_lambda, amihud = underlying.impact()
     if kyle_lambda.value is None:
         reasons.add("lambda_unknown")

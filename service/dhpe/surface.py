@@ -1,16 +1,30 @@
 """The surface as the outside sees it: forward, smile and beta of each expiry, and how well the fit meets the quotes."""
 
 import math
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from dhpe.numerics.american import VOL_ERRORS
+from dhpe.numerics.implied_vol import REASON_NAMES
 from dhpe.numerics.parity import FORWARD_SOURCES, forward_ratio, years
 from dhpe.numerics.smile import IV_INDEX_TAU, atm_vol_at, fit_quality
 from dhpe.numerics.ssvi import count_violations
 
 VOL_POINTS = 100.0
+VOL_SOURCES: Final = ("none", "own_quote", "pair_quote", "surface")
+"""The words for ``state.VOL_NONE`` to ``VOL_SURFACE``: what gave a contract its vol."""
+
+
+class VolCounts(NamedTuple):
+    """Open contracts by what gave them their vol, and by why the out-of-the-money quote of their strike gave none.
+
+    Each adds up to all open contracts; the reason of a strike whose quotes have a vol is "solved".
+    """
+
+    by_source: dict[str, int]
+    by_reason: dict[str, int]
 
 
 class ExpirySurface(NamedTuple):
@@ -83,6 +97,23 @@ def describe(
             )
         )
     return surfaces
+
+
+def vol_counts(contracts: NDArray[np.void], count: int) -> VolCounts:
+    """Count the first ``count`` rows of state.CONTRACT that have not settled; only words that occur are listed."""
+    rows = contracts[:count]
+    rows = rows[rows["active"] == 1]
+
+    def counted(column: str, words: tuple[str, ...]) -> dict[str, int]:
+        codes, counts = np.unique(rows[column], return_counts=True)
+        return {words[code]: int(number) for code, number in zip(codes, counts, strict=True)}
+
+    return VolCounts(counted("vol_source", VOL_SOURCES), counted("vol_reason", REASON_NAMES))
+
+
+def american_vol_error(days: float) -> float | None:
+    """Largest error of de-Americanised vols out of the money, 1.00 of vol; ``None`` beyond what was measured."""
+    return next((error for limit, error in VOL_ERRORS if days <= limit), None)
 
 
 def iv_index(expiries: NDArray[np.void], expiry_count: int, ts_ns: int) -> float:

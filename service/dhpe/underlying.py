@@ -24,6 +24,7 @@ from dhpe.numerics.side_labels import SideRules
 from dhpe.numerics.smile import fit_smiles
 from dhpe.numerics.ssvi import PHI_LAWS
 from dhpe.numerics.state import BOOKS, INSTRUMENT, LABEL, NS_PER_S, TRADE_MEMORY
+from dhpe.numerics.sticky_delta import measure_ratios, move_vols
 from dhpe.numerics.ticks import CLOSE_BAR, DONE, INDEX_SPOT, PUBLISH, REFIT, VIX, VVIX, Rules, advance, refresh_fields
 from dhpe.numerics.underlying_ticks import PressureWeights, TapeState
 from dhpe.parameters import Parameters
@@ -70,6 +71,7 @@ def rules_of(parameters: Parameters) -> tuple[Rules, PanelRules]:
             hot_width=parameters.hot_width_deviations,
             rebuild_events=parameters.panel_rebuild_events,
             spread_max=parameters.quote_spread_max,
+            by_delta=parameters.stickiness == "delta",
         ),
     )
 
@@ -196,6 +198,9 @@ class Underlying:
         contracts, expiries = int(market["contracts"]), int(market["expiries"])
         spot = float(market["spot"])
         market["panel_valid"] = 0
+        by_delta = self._rules[1].by_delta
+        if by_delta:
+            move_vols(state.contracts[:contracts], state.expiries[:expiries], spot, now_ns)
         fit_forwards(
             state.contracts, contracts, state.expiries, expiries, spot, now_ns, self.book.rate, self.book.dividend_yield
         )
@@ -210,10 +215,13 @@ class Underlying:
             self.stickiness.rule(now_ns),
             PHI_LAWS.index(parameters.surface_phi),
         )
+        if by_delta:
+            measure_ratios(state.contracts[:contracts], state.expiries[:expiries], spot, now_ns)
         self.stickiness.observe(state, now_ns)
         fill_from_smile(state, self._rules[1])
         weigh_expiries(BOOKS.index(parameters.default_book), state, self._rules[1])
         market["surface_slot"] = now_ns // self._rules[0].surface_ns
+        market["surface_spot"] = spot
         market["fields_valid"] = 0
 
     def refresh(self) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import math
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,12 @@ from dhpe.backtest_liquidity import (
 )
 from dhpe.columns import REFERENCE, Batch
 from dhpe.parameters import Parameters
-from dhpe.simulate import CALM, SimulationSettings, simulate
+from dhpe.simulate import CALM, SimulationSettings, simulate, simulate_with_truth
+from dhpe.simulate.chain import SKEW_STICKINESS
 
 KYLE_LAMBDA = 5e-13
 SECOND_NS = 1_000_000_000
+START_NS = 1_786_459_800 * SECOND_NS
 SAMPLES = Path(__file__).resolve().parents[1] / "samples" / "market.jsonl"
 
 
@@ -131,17 +134,20 @@ def test_bars_that_are_not_neighbours_make_no_row() -> None:
     assert len(hedge_bars([state._replace(kyle_lambda=None) for state in states]).next_return) == 0
 
 
-def simulated(seconds: int, *, reported: bool = True) -> list[Batch]:
+def settings(*, reported: bool = True, vol_response: float = 1.0) -> SimulationSettings:
     """Dealers short gamma who answer each move 50 ms later, in a market that moves several ticks in that time."""
-    settings = SimulationSettings(
+    return SimulationSettings(
         seed=11,
-        phases=(CALM._replace(duration_s=1e6, volatility_per_sqrt_s=1e-3),),
+        phases=(CALM._replace(duration_s=1e6, volatility_per_sqrt_s=1e-3, vol_response=vol_response),),
         chunk_ms=1000,
         calm_gain=0.5,
         publishes_dealer_position=reported,
     )
-    market = simulate(settings, 1_786_459_800 * SECOND_NS)
-    return [next(market) for _ in range(seconds)]
+
+
+def simulated(seconds: int, *, reported: bool = True) -> list[Batch]:
+    """So many seconds of it."""
+    return list(islice(simulate(settings(reported=reported), START_NS), seconds))
 
 
 def test_snapshots_do_not_depend_on_the_cut_into_batches() -> None:
@@ -157,20 +163,34 @@ def test_snapshots_do_not_depend_on_the_cut_into_batches() -> None:
     assert (batches[0].events["kind"] == REFERENCE).any()
 
 
-@pytest.mark.parametrize("reported", [True, False], ids=["positions reported", "positions guessed"])
-def test_hedgers_of_the_simulated_market_are_seen_in_the_next_bar(reported: bool) -> None:
-    """At bars of the hedge delay the gamma weight is near 1; a naive book of the wrong sign is found out by its sign.
+@pytest.mark.parametrize("vol_response", [1.0, 1.0 / SKEW_STICKINESS], ids=["vols answer", "vols stay at strikes"])
+def test_the_simulated_hedgers_weigh_what_they_hedge(vol_response: float) -> None:
+    """At bars of the hedge delay gamma's weight is the true pressure over the true gamma, in both halves.
 
-    Prices on a grid of ticks take a tenth off the weight: part of an answer is rounded away.
+    Where vols stay at their strikes it is 1: all hedges are gamma's. Where they answer, the vanna hedges of 50 ms
+    cannot be told from the fits' noise and are in gamma's weight.
     """
-    (found,) = liquidity(simulated(60, reported=reported), Parameters(kyle_lambda=1.07e-12), 0.05)
+    truths, batches = [], []
+    for chunk in islice(simulate_with_truth(settings(vol_response=vol_response), START_NS), 60):
+        batches.append(chunk.batch)
+        truths += chunk.truths
+    expected = np.mean([truth.greeks.hedge_pressure / -truth.greeks.gamma_field for truth in truths])
+    assert expected == pytest.approx(1.0 if vol_response < 1.0 else 0.854, abs=0.02)
+    (found,) = liquidity(batches, Parameters(kyle_lambda=1.07e-12), 0.05)
     gamma = found.weights[0]
-    assert found.underlying == "SIM"
     for weight, error in ((gamma.first, gamma.first_standard_error), (gamma.second, gamma.second_standard_error)):
         assert weight is not None
         assert error is not None
-        assert error < 0.15
-        assert 0.6 < (weight if reported else -weight) < 1.2
+        assert error < 0.25
+        assert abs(weight - expected) < 2 * error
+
+
+def test_a_naive_book_of_the_wrong_sign_is_found_out() -> None:
+    """Positions guessed from open interest alone: the weight is negative."""
+    (found,) = liquidity(simulated(60, reported=False), Parameters(kyle_lambda=1.07e-12), 0.05)
+    assert found.underlying == "SIM"
+    assert -1.2 < found.weights[0].first < -0.6
+    assert -1.2 < found.weights[0].second < -0.6
 
 
 def test_the_command_answers_with_a_table_json_and_a_page(tmp_path: Path) -> None:

@@ -80,7 +80,7 @@ def test_the_real_spx_landscape_has_its_flip_near_spot_and_its_walls_on_round_st
     """Naive book of a real close: a flip within 3 %, walls within 10 % and on their sides."""
     chain, spot, now = chains.spx(shared_data, "2026-08-20")
     contracts, expiries = chain.sizes
-    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, now, 0.0, 0.0)
+    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, now, math.nan, 0.0)
     chains.imply_vols(chain, spot, now)
     rule = BetaRule(1.5, 0.5, math.nan, math.nan)
     fit_smiles(chain.contracts, contracts, chain.expiries, expiries, spot, now, rule, BY_EXPIRY)

@@ -34,7 +34,7 @@ def test_the_real_spx_surface_in_numbers(shared_data: Path) -> None:
     """Every open expiry in order, forwards by parity, beta half the slope, long expiries fitted within a point."""
     chain, spot, now = chains.spx(shared_data, "2026-08-19")
     contracts, expiries = chain.sizes
-    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, now, 0.0, 0.0)
+    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, now, math.nan, 0.0)
     chains.imply_vols(chain, spot, now)
     fit_smiles(chain.contracts, contracts, chain.expiries, expiries, spot, now, RULE, BY_EXPIRY)
     found = describe(chain.contracts, contracts, chain.expiries, expiries, spot, now)

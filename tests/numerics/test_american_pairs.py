@@ -61,11 +61,11 @@ def test_with_a_rate_the_forward_is_right_to_a_few_basis_points(rate: float, div
 def test_without_a_rate_the_slopes_find_it_to_a_percentage_point() -> None:
     """The pairs as quoted say minus four per cent where the truth is four and a half."""
     chain = american_chain(0.045, 0.0)
-    fit(chain, 0.0)
+    fit(chain, math.nan)
     assert chain.expiries["rate"] == pytest.approx([0.045] * len(DAYS), abs=0.012)
     assert max(misses_bp(chain, 0.045)[:4]) < 4
     as_quoted = american_chain(0.045, 0.0, american=False)
-    fit(as_quoted, 0.0)
+    fit(as_quoted, math.nan)
     assert as_quoted.expiries["rate"][0] < -0.03
 
 

@@ -53,7 +53,7 @@ def results() -> dict[str, list[float]]:
                 options.append(chains.Option(settles_ns, strike, right, mid - 0.005, mid + 0.005, right * 10.0 + step))
     chain = chains.build(options, NOW)
     contracts, expiries = chain.sizes
-    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, SPOT, NOW, 0.0, 0.0)
+    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, SPOT, NOW, math.nan, 0.0)
     chains.imply_vols(chain, SPOT, NOW)
     rule = BetaRule(1.5, 0.5, math.nan, math.nan)
     fit_smiles(chain.contracts, contracts, chain.expiries, expiries, SPOT, NOW, rule, BY_EXPIRY)

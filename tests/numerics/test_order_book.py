@@ -4,7 +4,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dhpe.numerics.order_book import ASK, BID, LEVELS, depth_within, set_level
+from dhpe.numerics.order_book import ASK, BID, LEVELS, set_level
 from dhpe.numerics.repeats import mark_repeats
 
 
@@ -22,7 +22,6 @@ def test_levels_are_those_of_a_sorted_dictionary(changes: list[tuple[int, int]],
             oracle.pop(float(price), None)
     expected = sorted(oracle.items(), reverse=side == BID)
     assert [tuple(row) for row in levels[:count].tolist()] == expected
-    assert depth_within(levels, count, 5) == sum(size for _, size in expected[:5])
 
 
 def test_a_full_side_forgets_its_worst_level() -> None:

@@ -43,7 +43,7 @@ def market(
     return chains.build(options, NOW)
 
 
-def fit(chain: chains.Chain, spot: float = SPOT, rate: float = 0.0, dividend_yield: float = 0.0) -> chains.Chain:
+def fit(chain: chains.Chain, spot: float = SPOT, rate: float = math.nan, dividend_yield: float = 0.0) -> chains.Chain:
     """Fit in place."""
     contracts, expiries = chain.sizes
     fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, NOW, rate, dividend_yield)
@@ -175,7 +175,7 @@ def test_real_spx_forwards_equal_an_independent_regression(shared_data: Path, da
     """Within 0.3 points from a week to two years; a rate between 3.5 and 5 % and a carry that a market can have."""
     chain, spot, now = chains.spx(shared_data, date)
     contracts, expiries = chain.sizes
-    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, now, 0.0, 0.0)
+    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, now, math.nan, 0.0)
     compared = 0
     for row, expiry in enumerate(chain.expiries):
         tau = years(expiry["settles_ns"], now)

@@ -16,7 +16,7 @@ from dhpe.underlying import rules_of
 
 NOW_NS = 1_700_000_000 * NS_PER_S
 SPOT, RATE, YIELD, TAU = 100.0, 0.05, 0.01, 0.5
-PARAMETERS = Parameters(rate=RATE, dividend_yield=YIELD)
+PARAMETERS = Parameters(rate=RATE, dividend_yield=YIELD, quote_spread_max=1.9)
 
 
 def quoted_book(call: tuple[float, float] | None, put: tuple[float, float] | None, strike: float, late: bool = False):

@@ -130,7 +130,7 @@ def real(shared_data: Path, date: str, law: int) -> tuple[chains.Chain, float, i
     """A fitted SPX close."""
     chain, spot, now = chains.spx(shared_data, date)
     contracts, expiries = chain.sizes
-    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, now, 0.0, 0.0)
+    fit_forwards(chain.contracts, contracts, chain.expiries, expiries, spot, now, math.nan, 0.0)
     chains.imply_vols(chain, spot, now)
     fit_smiles(chain.contracts, contracts, chain.expiries, expiries, spot, now, STICKINESS, law)
     return chain, spot, now

@@ -17,6 +17,28 @@ class Meaning(NamedTuple):
 _FIELD_UNIT = "USD of delta per unit log return"
 _TIME_UNIT = "ns since 1970-01-01T00:00:00Z"
 
+REASONS: Final[dict[str, str]] = {
+    "american_de_americanised": "American quotes were turned into vols by an American price, the greeks are European",
+    "data_loss": "records that the log no longer had were skipped",
+    "beta_unknown": "no smile with a measured slope, so that the vanna term is 0",
+    "forward_by_default": "no pair of quotes and no record says a forward, rate and dividend yield alone do",
+    "gain_implausible": "an absolute gain above the setting on positions that no report has confirmed",
+    "gain_reaches_one": "the interval of a book holds gains of 1 and more",
+    "lambda_from_depth": "impact from spread and touch size, a factor 2 either way",
+    "lambda_unknown": "neither flow nor a touch to estimate the impact from",
+    "no_contracts": "no open series",
+    "no_positions": "no series is held, since neither open interest, nor trades, nor a report came",
+    "no_vols": "no series has a vol",
+    "one_expiry": "the surface is one smile, its term structure unknown",
+    "open_interest_missing": "fewer than half of the open series have an open interest or a reported position",
+    "overhedging": "a gain below -1 while hedging is slower than the bar",
+    "rates_refused": "a told forward or discount is beyond 100 % a year and is not used",
+    "spot_stale": "the last spot is too old",
+    "spot_unknown": "no spot yet",
+    "surface_behind_spot": "spot has moved far since the surface was fitted",
+}
+"""The words in ``quality.reasons``."""
+
 MEANINGS: Final[dict[str, Meaning]] = {
     "underlying": Meaning(None, "The underlying; also the key of the message."),
     "ts_event_ns": Meaning(_TIME_UNIT, "Event time up to which the numbers speak."),
@@ -88,6 +110,16 @@ MEANINGS: Final[dict[str, Meaning]] = {
         "none", "Share of the last few hundred quotes that came late with news; the worse feed."
     ),
     "quote_age_mean_s": Meaning("s", "Mean age of the quotes that the last few hundred trades found; the worse feed."),
+    "american_contracts": Meaning(
+        "series", "Open series with American exercise: quotes de-Americanised, greeks European at that vol."
+    ),
+    "american_vol_error": Meaning(
+        "1.00 of vol",
+        "Largest error of de-Americanised vols out of the money up to the longest expiry; null beyond two years.",
+    ),
+    "american_gamma_error_share": Meaning(
+        "none", "Largest share of a chain's gamma that European greeks get wrong, measured up to a year."
+    ),
     "tau_floor_s": Meaning("s", "Shortest time to settlement that the fields use."),
     "panel_error": Meaning("none", "Relative error of the panel at its last self-check."),
     "open_interest": Meaning("contracts", "Sum of the last prints of the series that have not settled."),
@@ -103,7 +135,7 @@ MEANINGS: Final[dict[str, Meaning]] = {
     "clipped_contracts": Meaning("contracts", "What they held beyond it, and was taken off."),
     "quality": Meaning(None, "How far the numbers beside it can be trusted."),
     "status": Meaning(None, "ok, degraded or stale."),
-    "reasons": Meaning(None, "Short words, sorted."),
+    "reasons": Meaning(None, "Short words, sorted: " + "; ".join(f"{word}: {said}" for word, said in REASONS.items())),
     "offsets": Meaning(None, "Input positions up to which (inclusive) the numbers were computed."),
     "partition": Meaning("number", "Partition of both input topics."),
     "chain": Meaning("offset", "Position in topic chain; -1 where nothing was read."),

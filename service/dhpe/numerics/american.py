@@ -43,6 +43,10 @@ BOUNDARY_TOLERANCE: Final = 1e-6
 VOL_STEPS_MAX: Final = 80
 VOL_TOLERANCE: Final = 1e-5
 """Of the vol: the error that is left is a small part of the last step."""
+VOL_ERRORS: Final = ((30, 5e-4), (91, 1e-3), (182, 2e-3), (730, 4e-3))
+"""(days to settlement, largest error of the vol of an exact price out of the money up to there), against QuantLib."""
+GAMMA_ERROR_SHARE: Final = 0.07
+"""Largest share of a chain's gamma that European greeks get wrong, up to a year, against QuantLib."""
 GROWTH_MIN: Final = 1e-12
 """Of rate times tau: nothing changes below it, but the formula would divide by it."""
 DENOMINATOR_MIN: Final = 0.1

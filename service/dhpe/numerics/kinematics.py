@@ -74,44 +74,44 @@ def derivative_advance(rows: Rows, index: int, value: float, span: int) -> float
     The arithmetic is that of pandas' ``ewma``, step by step, so the result is the same to the last bit.
     """
     row = rows[index]
-    change = value - row.previous
-    row.previous = value
+    change = value - row["previous"]
+    row["previous"] = value
     decay = 1.0 - 1.0 / (1.0 + (span - 1) / 2.0)
-    if math.isnan(row.mean):
+    if math.isnan(row["mean"]):
         if not math.isnan(change):
-            row.mean = change
-        return row.mean
-    row.old_weight *= decay
+            row["mean"] = change
+        return row["mean"]
+    row["old_weight"] *= decay
     if not math.isnan(change):
-        if row.mean != change:  # pandas: a constant series stays exactly constant
-            row.mean = (row.old_weight * row.mean + change) / (row.old_weight + 1.0)
-        row.old_weight += 1.0
-    return row.mean
+        if row["mean"] != change:  # pandas: a constant series stays exactly constant
+            row["mean"] = (row["old_weight"] * row["mean"] + change) / (row["old_weight"] + 1.0)
+        row["old_weight"] += 1.0
+    return row["mean"]
 
 
 @kernel
 def vanna_advance(state: Rows, ring: Floats, close: float, iv_index: float) -> int:
-    """One bar of ``analyze_vanna_regime``; returns NORMAL, BULLDOZER or BURNOUT and sets ``state.near``."""
+    """One bar of ``analyze_vanna_regime``; returns NORMAL, BULLDOZER or BURNOUT and sets ``state["near"]``."""
     row = state[0]
-    spot_return = close / row.close - 1.0
-    vol_change = iv_index - row.iv_index
-    slot = row.bars % ring.shape[1]
+    spot_return = close / row["close"] - 1.0
+    vol_change = iv_index - row["iv_index"]
+    slot = row["bars"] % ring.shape[1]
     ring[CLOSE_ROW, slot] = close
     ring[IV_ROW, slot] = iv_index
     ring[RETURN_ROW, slot] = spot_return
     ring[VOL_CHANGE_ROW, slot] = vol_change
-    row.bars += 1
-    row.close = close
-    row.iv_index = iv_index
-    oldest = row.bars % ring.shape[1]
+    row["bars"] += 1
+    row["close"] = close
+    row["iv_index"] = iv_index
+    oldest = row["bars"] % ring.shape[1]
     rho, defined = correlation(ring[RETURN_ROW], ring[VOL_CHANGE_ROW], oldest)
-    was_accelerating = row.accelerating == 1
+    was_accelerating = row["accelerating"] == 1
     accelerating = rho < CORRELATION_LIMIT and vol_change > VOL_CHANGE_LIMIT
     # A window with a constant side is all values and no correlation: pandas divides two round-offs there.
-    row.near = 1 if abs(rho - CORRELATION_LIMIT) < NEAR or abs(vol_change - VOL_CHANGE_LIMIT) < NEAR else 0
+    row["near"] = 1 if abs(rho - CORRELATION_LIMIT) < NEAR or abs(vol_change - VOL_CHANGE_LIMIT) < NEAR else 0
     if defined and math.isnan(rho):
-        row.near = 1
-    row.accelerating = 1 if accelerating else 0
+        row["near"] = 1
+    row["accelerating"] = 1 if accelerating else 0
     if was_accelerating and close <= lowest(ring[CLOSE_ROW]) and iv_index < highest(ring[IV_ROW]):
         return BURNOUT
     return BULLDOZER if accelerating else NORMAL
@@ -122,7 +122,7 @@ def vanna_series(state: Rows, ring: Floats, close: Floats, iv_index: Floats, lab
     """The vanna rule over arrays of bars; writes ``labels`` and ``near``."""
     for i in range(close.shape[0]):
         labels[i] = vanna_advance(state, ring, close[i], iv_index[i])
-        near[i] = state[0].near
+        near[i] = state[0]["near"]
 
 
 @kernel

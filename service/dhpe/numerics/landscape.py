@@ -1,8 +1,9 @@
 """The fields away from the present spot and time: every contract re-priced, no greek placed at a strike.
 
-Sticky strike: the vol of a contract stays where its quote put it. Only open contracts with a position in ``book`` and
-a vol count. MODEL.md sections 4 and 5. A profile is a loop over contracts that touches only the grid points within
-eight deviations of the strike; along an even grid a normal density needs two multiplications a point.
+The vol of a contract stays where its quote put it, or moves with the smile (``sticky_delta``). Only open contracts with
+a position in ``book`` and a vol count. MODEL.md sections 4 and 5. A profile is a loop over contracts that touches only
+the grid points within eight deviations of the strike; along an even grid a normal density needs two multiplications a
+point.
 """
 
 import math
@@ -15,6 +16,7 @@ from dhpe.numerics.black import INVERSE_ROOT_TWO_PI, delta
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.parity import years
 from dhpe.numerics.state import NS_PER_S, NS_PER_YEAR
+from dhpe.numerics.sticky_delta import vol_at
 
 D1_CUT: Final = 8.0
 """The density there is 1e-14 of its peak."""
@@ -34,15 +36,19 @@ def counts(contract: np.void, book: int, ts_ns: int) -> bool:
 
 @kernel
 def gamma_shape(
-    contract: np.void, expiry: np.void, book: int, ts_ns: int, tau_floor_ns: int
+    contract: np.void, expiry: np.void, book: int, ts_ns: int, tau_floor_ns: int, log_spot: float
 ) -> tuple[float, float, float]:
-    """(amplitude, offset, deviation): n gamma S^2 M = S * amplitude * exp(-d1^2/2), d1 = (ln S + offset)/deviation."""
+    """(amplitude, offset, deviation): n gamma S^2 M = S * amplitude * exp(-d1^2/2), d1 = (ln S + offset)/deviation.
+
+    With the vol at ``log_spot``, which is the vol everywhere unless it moves with the smile.
+    """
     tau = max(contract["settles_ns"] - ts_ns, tau_floor_ns) / NS_PER_YEAR
-    deviation = contract["vol"] * math.sqrt(tau)
+    growth = expiry["basis"] + expiry["carry"] * tau
+    deviation = vol_at(contract, expiry, log_spot + growth) * math.sqrt(tau)
     dividend_yield = expiry["rate"] - expiry["carry"]
     # The options' own spot is ours times exp(basis), in which all of the formula is written.
     size = contract["position"][book] * contract["multiplier"] * math.exp(expiry["basis"] - dividend_yield * tau)
-    offset = expiry["basis"] + expiry["carry"] * tau - contract["log_strike"] + 0.5 * deviation * deviation
+    offset = growth - contract["log_strike"] + 0.5 * deviation * deviation
     return INVERSE_ROOT_TWO_PI * size / deviation, offset, deviation
 
 
@@ -74,6 +80,14 @@ def _add_density(
 
 
 @kernel
+def _density(contract: np.void, expiry: np.void, book: int, ts_ns: int, tau_floor_ns: int, log_spot: float) -> float:
+    """The gamma field of one contract over S."""
+    amplitude, offset, deviation = gamma_shape(contract, expiry, book, ts_ns, tau_floor_ns, log_spot)
+    d1 = (log_spot + offset) / deviation
+    return amplitude * math.exp(-0.5 * d1 * d1) if abs(d1) <= D1_CUT else 0.0
+
+
+@kernel
 def gamma_profile(
     contracts: NDArray[np.void],
     count: int,
@@ -94,7 +108,12 @@ def gamma_profile(
         contract = contracts[row]
         if not counts(contract, book, ts_ns):
             continue
-        amplitude, offset, deviation = gamma_shape(contract, expiries[contract["expiry"]], book, ts_ns, tau_floor_ns)
+        expiry = expiries[contract["expiry"]]
+        if contract["fit_ratio"] > 0.0:
+            for point in range(points):
+                out[point] += _density(contract, expiry, book, ts_ns, tau_floor_ns, log_grid[point])
+            continue
+        amplitude, offset, deviation = gamma_shape(contract, expiry, book, ts_ns, tau_floor_ns, start)
         reach = D1_CUT * deviation
         first = min(max(math.ceil((-offset - reach - start) / step), 0.0), float(points))
         last = min(max(math.floor((-offset + reach - start) / step), -1.0), float(points - 1))
@@ -123,10 +142,7 @@ def gamma_at(
         contract = contracts[row]
         if not counts(contract, book, ts_ns):
             continue
-        amplitude, offset, deviation = gamma_shape(contract, expiries[contract["expiry"]], book, ts_ns, tau_floor_ns)
-        d1 = (log_spot + offset) / deviation
-        if abs(d1) <= D1_CUT:
-            total += amplitude * math.exp(-0.5 * d1 * d1)
+        total += _density(contract, expiries[contract["expiry"]], book, ts_ns, tau_floor_ns, log_spot)
     return total * math.exp(log_spot)
 
 
@@ -146,9 +162,8 @@ def strike_gammas(
         contract = contracts[row]
         out[row] = 0.0
         if counts(contract, book, ts_ns):
-            amplitude, offset, deviation = gamma_shape(
-                contract, expiries[contract["expiry"]], book, ts_ns, tau_floor_ns
-            )
+            expiry = expiries[contract["expiry"]]
+            amplitude, offset, deviation = gamma_shape(contract, expiry, book, ts_ns, tau_floor_ns, log_spot)
             d1 = (log_spot + offset) / deviation
             if abs(d1) <= D1_CUT:
                 out[row] = amplitude * math.exp(log_spot - 0.5 * d1 * d1)
@@ -218,9 +233,11 @@ def delta_change_usd(
             continue
         expiry = expiries[contract["expiry"]]
         rate, dividend_yield = expiry["rate"], expiry["rate"] - expiry["carry"]
-        strike, vol, right = contract["strike"], contract["vol"], contract["right"]
+        strike, right = contract["strike"], contract["right"]
         own_spot = spot * math.exp(expiry["basis"])
-        now = delta(own_spot, strike, years(contract["settles_ns"], ts_ns), rate, dividend_yield, vol, right)
+        tau = years(contract["settles_ns"], ts_ns)
+        vol = vol_at(contract, expiry, math.log(own_spot) + expiry["carry"] * tau)
+        now = delta(own_spot, strike, tau, rate, dividend_yield, vol, right)
         left = max(years(contract["settles_ns"], ts_ns + horizon_ns), 0.0)
         then = delta(own_spot, strike, left, rate, dividend_yield, vol, right)
         total += contract["position"][book] * contract["multiplier"] * (then - now)

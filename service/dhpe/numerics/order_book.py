@@ -39,12 +39,3 @@ def set_level(levels: NDArray[np.float64], count: int, side: int, price: float, 
     levels[place, 0] = price
     levels[place, 1] = size
     return count
-
-
-@kernel
-def depth_within(levels: NDArray[np.float64], count: int, places: int) -> float:
-    """Total size on the best ``places`` levels of one side."""
-    total = 0.0
-    for place in range(min(count, places)):
-        total += levels[place, 1]
-    return total

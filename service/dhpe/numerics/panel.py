@@ -7,9 +7,14 @@ adds the new one, O(nodes). A spot tick is a polynomial interpolation in log spo
 Contracts near their expiry and the money are too sharp for the nodes: they are hot and summed exactly.
 
 There is room for two windows. When spot or time has passed half of the present one, the next is prepared a slice of
-contracts per record, so that no single tick pays for all; it is taken when the present one ends. Everything is
-decided by the log. A thread could prepare it too, but only if its taking stayed tied to a record and if option events
-in between reached both; a slice costs tens of microseconds, which is not worth that.
+contracts per record, so that no single tick pays for all; it is taken when the present one ends. Everything is decided
+by the log. A thread could prepare it too, but only if its taking stayed tied to a record and if option events in
+between reached both; a slice costs tens of microseconds, which is not worth that.
+
+What changes all contributions at once (a fit of the surface, a settlement) or comes in runs before the open
+(contracts, open interest, reports, rates) ends both windows instead, and the first record after it that needs the
+fields pays for one rebuild: a few milliseconds, once for a whole run of such records, and little beside a fit, which
+has read every contract itself.
 """
 
 import math
@@ -156,6 +161,7 @@ def _begin(
     window["held"] = 0
     window["american"] = 0
     window["anchored"] = 0
+    window["informed"] = 0
     sums = window["sums"]
     for instant in range(sums.shape[0]):
         for node in range(sums.shape[1]):
@@ -177,6 +183,8 @@ def _count(contract: Any, window: Any) -> None:
         window["american"] += 1
     if contract["anchored"] == 1:
         window["anchored"] += 1
+    if contract["anchored"] == 1 or not math.isnan(contract["open_interest"]):
+        window["informed"] += 1
 
 
 @borrowing_kernel
@@ -212,6 +220,7 @@ def _adopt(side: int, market: Any, panel: PanelArrays) -> None:
     market["held_contracts"] = window["held"]
     market["american_contracts"] = window["american"]
     market["anchored_contracts"] = window["anchored"]
+    market["informed_contracts"] = window["informed"]
 
 
 @borrowing_kernel

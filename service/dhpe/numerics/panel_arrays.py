@@ -29,6 +29,7 @@ class PanelRules(NamedTuple):
     hot_width: float
     rebuild_events: int
     spread_max: float
+    by_delta: bool = False  # the smile moves with the forward, else each vol stays at its strike
 
 
 class PanelArrays(NamedTuple):
@@ -63,6 +64,7 @@ def window_dtype(nodes: int) -> np.dtype[np.void]:
             ("held", "i4"),
             ("american", "i4"),
             ("anchored", "i4"),
+            ("informed", "i4"),
             ("sums", "f8", (INSTANTS, nodes, LANES)),  # a lane is field * books + book
         ],
         align=True,

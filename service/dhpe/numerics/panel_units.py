@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dhpe.numerics.jit import borrowing_kernel
 from dhpe.numerics.state import CHARM, GAMMA, INSTANTS, NS_PER_YEAR, VANNA
+from dhpe.numerics.sticky_delta import vol_at
 
 _INVERSE_SQRT_2PI = 1.0 / math.sqrt(2.0 * math.pi)
 _INVERSE_SQRT_2 = 1.0 / math.sqrt(2.0)
@@ -26,7 +27,8 @@ _THIRD, _FIFTH, _SIXTH, _SEVENTH = 1.0 / 3.0, 1.0 / 5.0, 1.0 / 6.0, 1.0 / 7.0
 
 SLOPE_MAX: Final = 0.05
 """Steepest d1 per unit of x for the series to the seventh power: its error stays below slope^8 / sqrt(8!) = 2e-13 of
-the peak of the density (Cramer's bound on Hermite functions). Sharper contracts are priced node by node."""
+the peak of the density (Cramer's bound on Hermite functions). Sharper contracts are priced node by node, and so are
+those whose vol moves along the window."""
 
 TERM: Final = np.dtype(
     [
@@ -53,11 +55,11 @@ def field_tau(settles_ns: int, ts_ns: int, tau_floor_ns: int) -> float:
 @borrowing_kernel
 def unit_fields(log_spot: float, contract: Any, expiry: Any, tau: float) -> tuple[float, float, float]:
     """(gamma S^2 M, vanna S M, charm S M) of one long contract at log spot, tau years before its settlement."""
-    vol = contract["vol"]
     rate = expiry["rate"]
     carry = expiry["carry"]
-    deviation = vol * math.sqrt(tau)
     log_forward = log_spot + expiry["basis"] + carry * tau
+    vol = vol_at(contract, expiry, log_forward)
+    deviation = vol * math.sqrt(tau)
     d1 = (log_forward - contract["log_strike"]) / deviation + 0.5 * deviation
     value = math.exp(log_forward - rate * tau) * contract["multiplier"]
     if -_DENSITY_CUT < d1 < _DENSITY_CUT:
@@ -182,9 +184,10 @@ def write_units(contract: Any, expiry: Any, terms: tuple[Any, Any], window: Any,
     """Write the fields of one long contract into ``grid.units`` (INSTANTS, UNIT_FIELDS, nodes)."""
     nodes = grid["nodes"]
     units = grid["units"]
+    steady = contract["fit_ratio"] == 0.0
     for instant in range(INSTANTS):
         term = terms[instant]
-        if window["half_width"] <= SLOPE_MAX * contract["vol"] * term["root_tau"]:
+        if steady and window["half_width"] <= SLOPE_MAX * contract["vol"] * term["root_tau"]:
             _write_series(contract, term, window["half_width"], nodes, units[instant])
         else:
             _write_exactly(contract, expiry, term["tau"], window, nodes, units[instant])

@@ -35,7 +35,9 @@ RATE_TAU_MIN: Final = 0.1
 RATE_TAU_MAX: Final = 1.0
 SLOPE_PAIRS_MIN: Final = 5
 RATE_LIMIT: Final = 1.0
-"""A slope that says a rate beyond +-100 % a year is broken data."""
+"""A slope or a record that says a rate beyond +-100 % a year is broken data."""
+LEAD_LIMIT: Final = 0.05
+"""Of log price: a told forward may be so far from spot however soon it settles, a year's limit of rates beyond that."""
 OUTLIER_WIDTH: Final = 3.0
 """In half spreads of the pair, on top of three median deviations."""
 GUESSED_SLACK: Final = 0.1
@@ -121,26 +123,8 @@ def _line(pairs: Pairs, begin: int, end: int) -> tuple[float, float, float, int]
 
 
 @kernel
-def _given_rate(expiry: np.void, ts_ns: int) -> float:
-    """The rate of a ``rates`` record for this expiry; NaN where none came."""
-    tau = years(expiry["settles_ns"], expiry["given_ts_ns"] if expiry["given_ts_ns"] > 0 else ts_ns)
-    if expiry["given_discount"] > 0.0 and tau > 0.0:
-        return -math.log(expiry["given_discount"]) / tau
-    return math.nan
-
-
-@kernel
-def _given_carry(expiry: np.void, spot: float, ts_ns: int) -> float:
-    tau = years(expiry["settles_ns"], expiry["given_ts_ns"] if expiry["given_ts_ns"] > 0 else ts_ns)
-    at_spot = expiry["given_forward_spot"] if expiry["given_forward_spot"] > 0.0 else spot
-    if expiry["given_forward"] > 0.0 and tau > 0.0:
-        return math.log(expiry["given_forward"] / at_spot) / tau
-    return math.nan
-
-
-@kernel
 def _slope_rate(discount: float, tau: float) -> float:
-    """Rate that a slope says; NaN where the slope is unknown or absurd."""
+    """Rate that a discount over tau says; NaN where it is unknown or absurd."""
     if not discount > 0.0:
         return math.nan
     rate = -math.log(discount) / tau
@@ -148,9 +132,27 @@ def _slope_rate(discount: float, tau: float) -> float:
 
 
 @kernel
+def _given_rate(expiry: np.void, ts_ns: int) -> float:
+    """The rate of a ``rates`` record for this expiry; NaN where none came or an absurd one."""
+    tau = years(expiry["settles_ns"], expiry["given_ts_ns"] if expiry["given_ts_ns"] > 0 else ts_ns)
+    return _slope_rate(expiry["given_discount"], tau) if tau > 0.0 else math.nan
+
+
+@kernel
+def _given_carry(expiry: np.void, spot: float, ts_ns: int) -> float:
+    tau = years(expiry["settles_ns"], expiry["given_ts_ns"] if expiry["given_ts_ns"] > 0 else ts_ns)
+    at_spot = expiry["given_forward_spot"] if expiry["given_forward_spot"] > 0.0 else spot
+    if expiry["given_forward"] > 0.0 and tau > 0.0:
+        lead = math.log(expiry["given_forward"] / at_spot)
+        if abs(lead) <= max(RATE_LIMIT * tau, LEAD_LIMIT):
+            return lead / tau
+    return math.nan
+
+
+@kernel
 def _constant_rate(slopes: NDArray[np.float64], expiries: NDArray[np.void], ts_ns: int, default_rate: float) -> float:
-    """The rate where none was given: the default unless it is 0 (nobody told it), else the median of the slopes."""
-    if default_rate != 0.0 and math.isfinite(default_rate):
+    """The rate where none was given: the default unless nobody told it (NaN), else the median of the slopes."""
+    if math.isfinite(default_rate):
         return default_rate
     rates = np.empty(slopes.shape[0])
     count = 0
@@ -283,7 +285,7 @@ def _fit_round(
 ) -> None:
     """Rates, then carries and bases, by the pairs as they stand."""
     slopes = _slopes(expiries, pairs, deviations, ts_ns, default_rate)
-    told = default_rate != 0.0 and math.isfinite(default_rate)
+    told = math.isfinite(default_rate)
     constant = _constant_rate(slopes, expiries, ts_ns, default_rate)
     expiry_count = expiries.shape[0]
     carries = np.full(expiry_count, math.nan)
@@ -298,6 +300,9 @@ def _fit_round(
         _set_rate(expiry, slopes[row], constant, told, ts_ns)
         carries[row] = _given_carry(expiry, spot, ts_ns)
         source = FORWARD_GIVEN
+        refused = expiry["given_forward"] > 0.0 and math.isnan(carries[row])
+        refused |= expiry["given_discount"] > 0.0 and math.isnan(_given_rate(expiry, ts_ns))
+        expiry["given_refused"] = 1 if refused and taus[row] > 0.0 else 0
         if math.isnan(carries[row]):
             source = FORWARD_PARITY
             begin, end = pairs.start[row], pairs.start[row + 1]
@@ -326,7 +331,7 @@ def fit_forwards(
     """Set rate, carry, basis and forward_source of every open expiry; nothing of them is ever NaN.
 
     The first ``count`` and ``expiry_count`` rows are read. ``default_rate`` is what the settings or a ``rates`` record
-    say for all expiries, per year; 0 means that nobody said anything. Without a spot nothing changes.
+    say for all expiries, per year; NaN means that nobody said anything. Without a spot nothing changes.
     """
     if not spot > 0.0 or expiry_count == 0:
         return

@@ -1,6 +1,7 @@
 """All fields of all books over a grid of log spot, and by contract: what the landscape's pictures are made of.
 
-Sticky strike, every contract re-priced at every point within eight deviations of its strike (MODEL.md section 5).
+Every contract re-priced at every point within eight deviations of its strike, and at every point if its vol moves with
+the smile (MODEL.md section 5).
 Only open contracts with a vol count.
 """
 
@@ -86,6 +87,8 @@ def field_profiles(
         reach = D1_REACH * deviation
         first = int(min(max(math.ceil((middle - reach - start) / step), 0.0), float(points)))
         last = int(min(max(math.floor((middle + reach - start) / step), -1.0), float(points - 1)))
+        if contract["fit_ratio"] > 0.0:
+            first, last = 0, points - 1
         for point in range(first, last + 1):
             _add_fields(contract, expiry, tau, log_grid[point], point, out)
         if contract["right"] == 1:

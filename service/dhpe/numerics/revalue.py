@@ -20,6 +20,7 @@ from dhpe.numerics.panel_units import field_tau, unit_fields
 from dhpe.numerics.parity import forward_ratio
 from dhpe.numerics.smile import smile_vol
 from dhpe.numerics.state import NS_PER_YEAR, VOL_NONE, VOL_OWN_QUOTE, VOL_PAIR_QUOTE, VOL_SURFACE
+from dhpe.numerics.sticky_delta import fit_ratio
 
 
 class ContractState(NamedTuple):
@@ -104,6 +105,15 @@ def _choose_vol(row: int, state: ContractState, spread_max: float) -> tuple[floa
 
 
 @kernel
+def _ratio(contract: Any, vol: float, giver: int, state: ContractState) -> float:
+    """The ratio to the fit of a vol that was found at the spot of the quote of ``giver``, -1 the present spot."""
+    market = state.market[0]
+    spot = state.contracts[giver]["quote_spot"] if giver >= 0 else market["spot"]
+    expiry = state.expiries[contract["expiry"]]
+    return fit_ratio(vol, contract["log_strike"], expiry, spot if spot > 0.0 else market["spot"], market["ts_ns"])
+
+
+@kernel
 def _set_vol(row: int, vol: float, giver: int, reason: int, state: ContractState, rules: PanelRules) -> None:
     contract = state.contracts[row]
     contract["vol_reason"] = reason
@@ -113,11 +123,13 @@ def _set_vol(row: int, vol: float, giver: int, reason: int, state: ContractState
         contract["vol_source"] = VOL_PAIR_QUOTE
     else:
         contract["vol_source"] = VOL_SURFACE if vol > 0.0 else VOL_NONE
-    if vol == contract["vol"]:
+    ratio = _ratio(contract, vol, giver, state) if rules.by_delta else 0.0
+    if vol == contract["vol"] and ratio == contract["fit_ratio"]:
         return
     market = state.market[0]
     take_off(row, market, state.contracts, state.expiries, state.panel)
     contract["vol"] = vol
+    contract["fit_ratio"] = ratio
     put_on(row, market, state.contracts, state.expiries, state.panel, rules)
     market["fields_valid"] = 0
 

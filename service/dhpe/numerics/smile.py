@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from dhpe.numerics.american import american_price
 from dhpe.numerics.black import price
-from dhpe.numerics.jit import kernel
+from dhpe.numerics.jit import borrowing_kernel, kernel
 from dhpe.numerics.parity import forward_ratio, years
 from dhpe.numerics.smile_quotes import gather, is_quoted_wing, log_moneyness, open_in_order
 from dhpe.numerics.ssvi import BY_EXPIRY, LEFT, RIGHT, THETA, WING_FLOOR, total_variance
@@ -37,7 +37,7 @@ class BetaRule(NamedTuple):
     parallel_beta_standard_error: float
 
 
-@kernel
+@borrowing_kernel
 def smile_vol(expiry: np.void, log_moneyness: float) -> float:
     """Vol of one row of EXPIRY at k = ln(strike/forward), never below the floor; NaN where there is no fit."""
     if math.isnan(expiry["atm_vol"]):

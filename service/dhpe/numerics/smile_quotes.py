@@ -12,6 +12,8 @@ from dhpe.numerics.ssvi_fit import Quotes
 from dhpe.numerics.state import VOL_OWN_QUOTE, VOL_PAIR_QUOTE
 
 FIT_DEVIATIONS: Final = 3.0
+BID_SHARE_MIN: Final = 0.05
+"""Of the mid: a quote whose bid is less says little of where the price is, and counts down with the square of it."""
 WINDOW_MIN: Final = 0.005
 """Of log moneyness: the window does not shrink to a single strike on the last day."""
 
@@ -29,6 +31,15 @@ def _vega_weight(k: float, deviation: float) -> float:
     """Vega relative to the money's, up to a constant: the density at d1."""
     d1 = -k / deviation + 0.5 * deviation
     return math.exp(-0.5 * d1 * d1)
+
+
+@kernel
+def _trust(contracts: NDArray[np.void], row: int) -> float:
+    """Weight of the quote that gave a contract its vol: 1 but for a very wide one."""
+    giver = contracts[row] if contracts[row]["vol_source"] == VOL_OWN_QUOTE else contracts[contracts[row]["pair"]]
+    bid, ask = giver["quote"]["bid"], giver["quote"]["ask"]
+    least = BID_SHARE_MIN * 0.5 * (bid + ask)
+    return 1.0 if bid >= least else (bid / least) * (bid / least)
 
 
 @kernel
@@ -94,5 +105,5 @@ def gather(
             filled[places[at]] += 1
             quotes.k[into] = k[row]
             quotes.vol[into] = contracts[row]["vol"]
-            quotes.weight[into] = _vega_weight(k[row], deviations[at])
+            quotes.weight[into] = _vega_weight(k[row], deviations[at]) * _trust(contracts, row)
     return quotes

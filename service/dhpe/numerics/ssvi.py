@@ -17,7 +17,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.numerics.jit import kernel
+from dhpe.numerics.jit import borrowing_kernel, kernel
 
 BY_EXPIRY: Final = 0
 """Each expiry has its own rho and phi, kept between its neighbours."""
@@ -45,7 +45,7 @@ GRID_STEPS: Final = 80
 ROUND_OFF: Final = 1e-10
 
 
-@kernel
+@borrowing_kernel
 def total_variance(theta: float, rho: float, phi: float, k: float) -> float:
     """w(k); theta at k = 0."""
     x = phi * k

@@ -12,6 +12,9 @@ from dhpe.numerics.side_calibration import CLASSES, SITUATIONS
 from dhpe.numerics.trade_side import LABEL_RULES
 
 NS_PER_S: Final = 1_000_000_000
+SLOT_NEVER: Final = -1
+SLOT_ASKED: Final = -2
+"""Of ``surface_slot``: what the fit rests on has changed, so that it is due without a new quote."""
 NS_PER_DAY: Final = 86_400 * NS_PER_S
 NS_PER_YEAR: Final = 365 * NS_PER_DAY
 """ACT/365F, the one clock for implied vol and greeks (MODEL.md section 9)."""
@@ -83,7 +86,8 @@ CONTRACT: Final = np.dtype(
         ("earlier_open_interest", "f8"),  # of the trading date before, NaN none
         ("earlier_volume", "f8"),  # contracts traded between those two closes
         ("day_volume", "f8"),  # of them on that day
-        ("vol", "f8"),  # as used in the fields, NaN where unknown
+        ("vol", "f8"),  # of its quote or of the surface, NaN where unknown
+        ("fit_ratio", "f8"),  # vol over the fit's under sticky delta; 0: the vol stays at its strike
         ("quote_spot", "f8"),  # spot at the time of the last quote
         ("quote", QUOTE),
         ("earlier_quote", QUOTE),  # the last quote with an earlier time than ``quote``
@@ -111,6 +115,7 @@ EXPIRY: Final = np.dtype(
         ("given_forward", "f8"),  # from a rates record, NaN none
         ("given_forward_spot", "f8"),
         ("given_discount", "f8"),
+        ("given_refused", "i1"),  # 1: the record is absurd, and the last fit did without it
         ("given_ts_ns", "i8"),  # time of that rates record, 0 none: rate and carry are taken over the tau it spoke of
         ("quotes", "i4"),  # usable quotes in the last smile fit
         ("atm_vol", "f8"),  # NaN where no fit
@@ -211,6 +216,7 @@ MARKET: Final = np.dtype(
         # grids of event time: number of the last interval for which the work was done, -1 never
         ("revalue_slot", "i8"),
         ("surface_slot", "i8"),
+        ("surface_spot", "f8"),  # at the last fit, 0 before the first
         ("landscape_slot", "i8"),
         ("landscape_spot", "f8"),  # where the landscape was last drawn
         ("pressure_slot", "i8"),
@@ -227,6 +233,7 @@ MARKET: Final = np.dtype(
         ("held_contracts", "i4"),  # with a position in any book
         ("american_contracts", "i4"),
         ("anchored_contracts", "i4"),
+        ("informed_contracts", "i4"),  # with an open interest or a reported position
         ("fields_valid", "i1"),
         ("fields", "f8", (FIELDS, len(BOOKS))),  # at spot and ts_ns
         # the open regime bar
@@ -280,6 +287,28 @@ MARKET: Final = np.dtype(
     ],
     align=True,
 )
+
+NAN_IS_UNKNOWN: Final = frozenset(
+    {
+        "open_interest",
+        "vol",
+        "quote_spot",
+        "given_forward",
+        "given_forward_spot",
+        "given_discount",
+        "atm_vol",
+        "skew_slope",
+        "skew_slope_standard_error",
+        "atm_total_variance",
+        "ssvi_rho",
+        "curvature",
+        "fit_tau",
+        "phi_scale",
+        "phi_power",
+        "beta_standard_error",
+    }
+)
+"""The columns in which a NaN says that nobody knows. Any other number of the state is finite, whatever came in."""
 
 TRADE_MEMORY: Final = np.dtype(
     [

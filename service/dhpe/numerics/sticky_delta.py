@@ -1,8 +1,10 @@
-"""The gamma profile under sticky delta: the smile moves with the forward, each contract keeps its distance from it.
+"""Sticky delta: the smile moves with the forward, each contract keeps its distance from it.
 
-sigma(S', K) = sigma_fit(k') * sigma_quote/sigma_fit, k' = ln(K/F') (MODEL.md section 5). The ratio is the contract's
-own, taken at the present spot, and lives outside the fit: at S' = S this is the quoted vol exactly. A contract whose
-expiry has no fit keeps its vol.
+sigma(S', K) = sigma_fit(k') * sigma_quote/sigma_fit, k' = ln(K/F') (MODEL.md section 5); nothing is iterated. The ratio
+is the contract's own and lives outside the fit, in its row: where it is known, all fields, profiles and winds take
+the vol from here, and where it is 0 (sticky strike, or no fit) the vol stays where it is. Between two fits a quote
+that is not renewed follows the fit; each new fit first brings those vols to the present spot and then measures the
+ratios anew, so that nothing jumps by the refit alone.
 """
 
 import math
@@ -10,87 +12,41 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.numerics.black import INVERSE_ROOT_TWO_PI
-from dhpe.numerics.jit import kernel
-from dhpe.numerics.landscape import D1_CUT, FLIP_TOLERANCE, counts
+from dhpe.numerics.jit import borrowing_kernel, kernel
 from dhpe.numerics.parity import forward_ratio
 from dhpe.numerics.smile import smile_vol
-from dhpe.numerics.state import NS_PER_YEAR
+
+
+@borrowing_kernel
+def vol_at(contract: np.void, expiry: np.void, log_forward: float) -> float:
+    """Vol of a contract when the forward of its expiry stands at exp(log_forward)."""
+    ratio = contract["fit_ratio"]
+    if ratio == 0.0:
+        return contract["vol"]
+    return ratio * smile_vol(expiry, contract["log_strike"] - log_forward)
 
 
 @kernel
-def fit_ratios(
-    contracts: NDArray[np.void], expiries: NDArray[np.void], log_spot: float, ts_ns: int, out: NDArray[np.float64]
-) -> None:
-    """Write sigma_quote/sigma_fit of each contract at the present spot into ``out`` (count,); NaN where unfitted."""
-    for row in range(out.shape[0]):
+def fit_ratio(vol: float, log_strike: float, expiry: np.void, spot: float, ts_ns: int) -> float:
+    """sigma_quote/sigma_fit of a vol that was found when spot stood there; 0 without a vol or a fit."""
+    ratio = vol / smile_vol(expiry, log_strike - math.log(spot * forward_ratio(expiry, ts_ns)))
+    return ratio if ratio > 0.0 else 0.0
+
+
+@kernel
+def move_vols(contracts: NDArray[np.void], expiries: NDArray[np.void], spot: float, ts_ns: int) -> None:
+    """Bring the vol of every open contract with a ratio to the present spot."""
+    for row in range(contracts.shape[0]):
+        contract = contracts[row]
+        if contract["active"] == 1 and contract["fit_ratio"] > 0.0:
+            expiry = expiries[contract["expiry"]]
+            contract["vol"] = vol_at(contract, expiry, math.log(spot * forward_ratio(expiry, ts_ns)))
+
+
+@kernel
+def measure_ratios(contracts: NDArray[np.void], expiries: NDArray[np.void], spot: float, ts_ns: int) -> None:
+    """Set the ratio of every contract to the fit as it stands, its vol taken as that at ``spot``."""
+    for row in range(contracts.shape[0]):
         contract = contracts[row]
         expiry = expiries[contract["expiry"]]
-        k = contract["log_strike"] - log_spot - math.log(forward_ratio(expiry, ts_ns))
-        out[row] = contract["vol"] / smile_vol(expiry, k)
-
-
-@kernel
-def moved_vol(contract: np.void, expiry: np.void, ratio: float, log_spot: float, ts_ns: int) -> float:
-    """Vol of a contract when spot stands at another place; its present vol where the ratio is NaN."""
-    if math.isnan(ratio):
-        return float(contract["vol"])
-    return ratio * smile_vol(expiry, contract["log_strike"] - log_spot - math.log(forward_ratio(expiry, ts_ns)))
-
-
-@kernel
-def gamma_profile_by_delta(
-    contracts: NDArray[np.void],
-    expiries: NDArray[np.void],
-    ratios: NDArray[np.float64],
-    book: int,
-    ts_ns: int,
-    tau_floor_ns: int,
-    log_grid: NDArray[np.float64],
-    out: NDArray[np.float64],
-) -> None:
-    """Write the gamma field at each log spot of a grid into ``out`` (points,), USD; ``ratios`` from ``fit_ratios``."""
-    for point in range(log_grid.shape[0]):
-        out[point] = 0.0
-    for row in range(ratios.shape[0]):
-        contract = contracts[row]
-        if not counts(contract, book, ts_ns):
-            continue
-        expiry = expiries[contract["expiry"]]
-        tau = max(contract["settles_ns"] - ts_ns, tau_floor_ns) / NS_PER_YEAR
-        dividend_yield = expiry["rate"] - expiry["carry"]
-        size = contract["position"][book] * contract["multiplier"] * math.exp(expiry["basis"] - dividend_yield * tau)
-        offset = expiry["basis"] + expiry["carry"] * tau - contract["log_strike"]
-        for point in range(log_grid.shape[0]):
-            vol = moved_vol(contract, expiry, ratios[row], log_grid[point], ts_ns)
-            deviation = vol * math.sqrt(tau)
-            d1 = (log_grid[point] + offset) / deviation + 0.5 * deviation
-            if abs(d1) <= D1_CUT:
-                peak = INVERSE_ROOT_TWO_PI * size / deviation
-                out[point] += peak * math.exp(log_grid[point] - 0.5 * d1 * d1)
-
-
-@kernel
-def refine_flip_by_delta(
-    contracts: NDArray[np.void],
-    expiries: NDArray[np.void],
-    ratios: NDArray[np.float64],
-    book: int,
-    ts_ns: int,
-    tau_floor_ns: int,
-    low: float,
-    high: float,
-) -> float:
-    """The zero of the gamma field between two log spots of opposite sign, by bisection to ``FLIP_TOLERANCE``."""
-    at, value = np.empty(1), np.empty(1)
-    at[0] = high
-    gamma_profile_by_delta(contracts, expiries, ratios, book, ts_ns, tau_floor_ns, at, value)
-    rising = value[0] > 0.0
-    while high - low > FLIP_TOLERANCE:
-        at[0] = 0.5 * (low + high)
-        gamma_profile_by_delta(contracts, expiries, ratios, book, ts_ns, tau_floor_ns, at, value)
-        if (value[0] > 0.0) == rising:
-            high = at[0]
-        else:
-            low = at[0]
-    return 0.5 * (low + high)
+        contract["fit_ratio"] = fit_ratio(contract["vol"], contract["log_strike"], expiry, spot, ts_ns)

@@ -18,7 +18,14 @@ from dhpe.numerics.panel_arrays import PanelRules
 from dhpe.numerics.quotes import flag_quote, is_late, keep_quote, late_share
 from dhpe.numerics.revalue import ContractState, mark_dirty, revalue_dirty
 from dhpe.numerics.side_labels import SideRules, label_underlying_trade
-from dhpe.numerics.state import LATE_QUOTE, QUOTE_WITHOUT_SPOT, SESSION_BREAK, SPOT_INDEX, TIME_BACKWARDS
+from dhpe.numerics.state import (
+    LATE_QUOTE,
+    QUOTE_WITHOUT_SPOT,
+    SESSION_BREAK,
+    SLOT_ASKED,
+    SPOT_INDEX,
+    TIME_BACKWARDS,
+)
 from dhpe.numerics.underlying_ticks import (
     PressureWeights,
     TapeState,
@@ -177,7 +184,8 @@ def _work_due(now_ns: int, state: ContractState, tape: TapeState, rules: Rules, 
         settle(state, now_ns)
     slot = now_ns // rules.revalue_ns
     if slot > market["revalue_slot"]:
-        if market["dirty_rows"] > 0 and market["spot"] > 0.0:
+        asked = market["dirty_rows"] > 0 or market["surface_slot"] == SLOT_ASKED
+        if asked and market["spot"] > 0.0:
             if now_ns // rules.surface_ns > market["surface_slot"]:
                 return REFIT
             revalue_dirty(state, panel_rules)
