@@ -19,6 +19,7 @@ from dhpe.columns import Reject, empty_batch
 from dhpe.edge import formats
 from dhpe.edge.feeds import closing_clock, latest_event_ns
 from dhpe.engine import Engine
+from dhpe.field.sums import TERMS
 from dhpe.numerics.black import gamma_vanna_charm
 from dhpe.numerics.smile import IV_INDEX_TAU
 from dhpe.numerics.ssvi import PHI_LAWS
@@ -35,13 +36,6 @@ DATES = ("2026-08-18", "2026-08-19", "2026-08-20")
 KYLE_LAMBDA = 5e-13
 PARAMETERS = Parameters(kyle_lambda=KYLE_LAMBDA, kyle_lambda_standard_error=KYLE_LAMBDA / 4, default_book="naive")
 NAIVE = BOOKS.index("naive")
-BUCKETS = (
-    (7, "up to 7 days"),
-    (30, "8 to 30 days"),
-    (90, "31 to 90 days"),
-    (365, "91 days to a year"),
-    (10**6, "more"),
-)
 EXPIRIES_SHOWN = 6
 INDICES = CHAINS.parent / "vol_indices"
 YEARS = ("2017", "2018", "2019")
@@ -203,7 +197,7 @@ def _headline(evenings: list[Evening]) -> str:
 def _terms(evenings: list[Evening]) -> str:
     text = _row(["term", *(f"{one.date}: gamma, vanna" for one in evenings)]) + _row(["---"] * (len(evenings) + 1))
     shortest = 0.0
-    for longest, name in BUCKETS:
+    for longest, name in TERMS:
         cells = []
         for one in evenings:
             inside = [expiry for expiry in one.expiries if shortest < expiry.days <= longest]

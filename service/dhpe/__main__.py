@@ -160,6 +160,8 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of the command
     ] = None,
     underlying: Annotated[str | None, typer.Option(help="The name, where the files have none.")] = None,
     config: Config = None,
+    *,
+    fields: Annotated[bool, typer.Option("--fields", help="Write fields.jsonl: the whole field at the end.")] = False,
 ) -> None:
     """Send files through the same engine, without a log; or show a state as it was, from the log."""
     with one_line():
@@ -181,6 +183,7 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of the command
             spot=spot,
             as_of=as_of,
             underlying=underlying,
+            fields=fields,
             settings=settings,
         )
 

@@ -27,7 +27,7 @@ from dhpe.edge.log_lines import configure
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.sqlite import SqliteLog
 from dhpe.edge.tail import Tail
-from dhpe.edge.topic_names import MANIFEST_BYTES_MAX, TopicNames
+from dhpe.edge.topic_names import FIELD_BYTES_KEPT, MANIFEST_BYTES_MAX, TopicNames
 from dhpe.edge.view import View, ViewLimits
 from dhpe.edge.workers import Workers
 from dhpe.outputs import Alert
@@ -55,7 +55,11 @@ def build_log(settings: Settings) -> Log:
         return KafkaLog(settings)
     names = TopicNames.of(settings)
     topics = dict.fromkeys(names, EMBEDDED_PARTITIONS)
-    bytes_max = {names.state: settings.state_bytes_max, names.manifest: MANIFEST_BYTES_MAX}
+    bytes_max = {
+        names.state: settings.state_bytes_max,
+        names.manifest: MANIFEST_BYTES_MAX,
+        names.field: FIELD_BYTES_KEPT,
+    }
     return SqliteLog(settings.embedded_log_path, topics, settings.kafka_fetch_bytes_max, bytes_max)
 
 
@@ -67,7 +71,7 @@ class Service:
         self.settings = settings
         self.log = log
         self.metrics = Metrics()
-        self.view = View(self.metrics, ViewLimits.of(settings), names.pressure, names.alerts)
+        self.view = View(self.metrics, ViewLimits.of(settings), names.pressure, names.alerts, names.field)
         self.tail = Tail(log, settings, self.view)
         self.workers = Workers(log, settings, self.metrics) if works else None
         self.address = ""

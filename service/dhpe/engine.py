@@ -65,12 +65,16 @@ class Engine:
         """The underlyings by name, for whoever wants to read a state."""
         return {name: pair[0] for name, pair in self._underlyings.items()}
 
+    @property
+    def offsets(self) -> Offsets:
+        """The input positions that are applied."""
+        return Offsets(self._partition, **self._offsets)
+
     def pressure(self, name: str) -> Pressure | None:
         """The state of an underlying as it would be published now; ``None`` for one that no record has named."""
         if name not in self._underlyings:
             return None
-        offsets = Offsets(self._partition, **self._offsets)
-        return pressure_of(*self._underlyings[name], offsets, self.engine_version)
+        return pressure_of(*self._underlyings[name], self.offsets, self.engine_version)
 
     def step(self, chain: Batch, ticks: Batch) -> StepResult:
         """Apply ``chain``, then ``ticks``, each in its own order. Any kind of record is allowed in either."""

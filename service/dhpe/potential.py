@@ -1,12 +1,12 @@
 """The hedging potential of a book: where its hedging pins the price, and how hard it pulls (MODEL.md section 5)."""
 
 import math
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from dhpe.numerics.potential import amihud_profile, force, tridiagonal_potential
+from dhpe.numerics.potential import amihud_profile, force, green_potential, tridiagonal_potential
 from dhpe.numerics.state import BETA_VANNA, GAMMA, NS_PER_S
 from dhpe.parameters import Parameters
 from dhpe.projection import LandscapeGrid
@@ -21,6 +21,7 @@ class Potential(NamedTuple):
     slope_per_s: NDArray[np.float64]
     kyle_lambda: NDArray[np.float64]  # (points,) log return per USD
     screening_length: float  # log price
+    solver: Literal["transform", "tridiagonal"]
 
 
 class Tape(NamedTuple):
@@ -56,7 +57,7 @@ def lambda_profile(
     return np.where(ratios > 0, ratios * (kyle_lambda / mean_amihud), kyle_lambda)
 
 
-def _solve(
+def _direct(
     load: NDArray[np.float64], lambdas: NDArray[np.float64], step: float, screening: float
 ) -> NDArray[np.float64]:
     out, work = np.empty(len(load)), np.empty(len(load))
@@ -74,15 +75,23 @@ def potential(
     """The potential of one book over the grid's prices, from its first two instants.
 
     ``lambdas`` (points,) is the impact by price, ``kyle_lambda`` its value now, from which the screening is taken.
+    Where it is the same at every price the solution is a convolution, else a tridiagonal system (MODEL.md section 5).
     """
     length = parameters.screening_length
     log_spots = [math.log(spot) for spot in grid.spots.tolist()]
     step = (log_spots[-1] - log_spots[0]) / (len(log_spots) - 1)
     screening = 1.0 / (kyle_lambda * length * length)
-    now = _solve(source(grid.fields[:, :, 0], book, parameters), lambdas, step, screening)
-    later = _solve(source(grid.fields[:, :, 1], book, parameters), lambdas, step, screening)
+    constant = bool((lambdas == kyle_lambda).all())
+
+    def solved(instant: int) -> NDArray[np.float64]:
+        load = source(grid.fields[:, :, instant], book, parameters)
+        if constant:
+            return green_potential(load, step, kyle_lambda, length)
+        return _direct(load, lambdas, step, screening)
+
+    now, later = solved(0), solved(1)
     pull = np.empty(len(now))
     force(now, step, pull)
     apart_s = int(grid.ts_ns[1] - grid.ts_ns[0]) / NS_PER_S
     slope = (later - now) / apart_s if apart_s > 0 else np.full(len(now), np.nan)
-    return Potential(grid.spots, now, pull, slope, lambdas, length)
+    return Potential(grid.spots, now, pull, slope, lambdas, length, "transform" if constant else "tridiagonal")

@@ -1,9 +1,10 @@
 """What the state means at one instant: impact, feedback and interval of each book, and how far to trust them."""
 
 import math
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from dhpe.feedback import Envelope, Feedback, book_feedback, dealer_risk, envelope
 from dhpe.liquidity import KyleLambda
@@ -12,6 +13,7 @@ from dhpe.numerics.side_calibration import LATE_FEED
 from dhpe.numerics.state import BETA_VANNA, BOOKS, CHARM, FIELDS, GAMMA, NS_PER_S, SPOT_SOURCES, VANNA
 from dhpe.open_interest import OpenInterest, read_open_interest
 from dhpe.outputs import DealerRisk, Quality
+from dhpe.parameters import Parameters
 from dhpe.underlying import Underlying
 
 STALE_REASONS: Final = frozenset({"spot_unknown", "spot_stale"})
@@ -55,12 +57,11 @@ class Reading(NamedTuple):
     quality: Quality
 
 
-def _beta(underlying: Underlying) -> Beta | None:
-    parameters = underlying.parameters
+def beta_of(market: np.void, expiries: NDArray[np.void], parameters: Parameters) -> Beta | None:
+    """The mean beta over the open rows of state.EXPIRY; ``None`` where neither the surface nor a setting tells."""
     if parameters.spot_vol_beta is not None:
         return Beta(parameters.spot_vol_beta, parameters.spot_vol_beta_standard_error)
-    expiries = underlying.book.state.expiries[: int(underlying.market["expiries"])]
-    still_open = expiries["settles_ns"] > underlying.market["ts_ns"]
+    still_open = expiries["settles_ns"] > market["ts_ns"]
     known = expiries[still_open & ~np.isnan(expiries["beta_standard_error"]) & (expiries["vanna_weight"] > 0)]
     if len(known) == 0:
         return None
@@ -79,13 +80,12 @@ def _quotes(market: np.void) -> Quotes:
     return Quotes(late if market["active_ns"] > 0 else None, age_ns / NS_PER_S if age_ns >= 0 else None)
 
 
-def _input_reasons(underlying: Underlying) -> set[str]:
-    """What is missing or old among the inputs."""
-    market = underlying.market
+def input_reasons(market: np.void, parameters: Parameters) -> set[str]:
+    """What is missing or old among the inputs; ``market`` is a row of state.MARKET."""
     if not market["spot"] > 0:
         return {"spot_unknown"} if market["contracts"] else {"spot_unknown", "no_contracts"}
     reasons = set()
-    if market["ts_ns"] - market["spot_ns"] > underlying.parameters.spot_max_age_s * NS_PER_S:
+    if market["ts_ns"] - market["spot_ns"] > parameters.spot_max_age_s * NS_PER_S:
         reasons.add("spot_stale")
     if not market["live_contracts"]:
         reasons.add("no_contracts")
@@ -101,15 +101,39 @@ def _input_reasons(underlying: Underlying) -> set[str]:
     return reasons
 
 
-def _surface_reasons(underlying: Underlying) -> set[str]:
-    """What the forwards and smiles of the last fit lack; nothing before the first."""
-    market = underlying.market
-    expiries = underlying.book.state.expiries[: int(market["expiries"])]
+def model_reasons(kyle_lambda: KyleLambda, beta: Beta | None) -> set[str]:
+    """What is missing of the impact and the beta."""
+    reasons = set()
+    if kyle_lambda.value is None:
+        reasons.add("lambda_unknown")
+    elif kyle_lambda.source == "depth":
+        reasons.add("lambda_from_depth")
+    if beta is None:
+        reasons.add("beta_unknown")
+    return reasons
+
+
+def is_implausible(gain: float | None, market: np.void, parameters: Parameters) -> bool:
+    """Whether the gain of the default book is too large for one that no report has anchored."""
+    # A report of positions never reaches the naive book.
+    anchored = market["anchored_contracts"] > 0 and parameters.default_book != "naive"
+    return gain is not None and abs(gain) > parameters.gain_implausible and not anchored
+
+
+def judged(reasons: set[str]) -> Quality:
+    """The quality that reasons make."""
+    status: Literal["ok", "degraded", "stale"]
+    status = "stale" if reasons & STALE_REASONS else "degraded" if reasons - NOTES else "ok"
+    return Quality(status, sorted(reasons))
+
+
+def surface_reasons(market: np.void, expiries: NDArray[np.void], parameters: Parameters) -> set[str]:
+    """What the forwards and smiles of the last fit lack; nothing before the first. Rows of state.EXPIRY."""
     still_open = expiries[expiries["settles_ns"] > market["ts_ns"]]
     if len(still_open) == 0 or not (market["spot"] > 0 and market["surface_spot"] > 0):
         return set()
     reasons = set()
-    if abs(math.log(market["spot"] / market["surface_spot"])) > underlying.parameters.surface_move_max_log:
+    if abs(math.log(market["spot"] / market["surface_spot"])) > parameters.surface_move_max_log:
         reasons.add("surface_behind_spot")
     if len(still_open) == 1:
         reasons.add("one_expiry")
@@ -133,16 +157,12 @@ def read(underlying: Underlying) -> Reading:
         underlying.refresh()
     market = underlying.market
     parameters = underlying.parameters
-    reasons = _input_reasons(underlying) | _surface_reasons(underlying)
+    expiries = underlying.book.state.expiries[: int(market["expiries"])]
+    reasons = input_reasons(market, parameters) | surface_reasons(market, expiries, parameters)
     usable = not reasons & UNKNOWN_REASONS
     kyle_lambda, amihud = underlying.impact()
-    if kyle_lambda.value is None:
-        reasons.add("lambda_unknown")
-    elif kyle_lambda.source == "depth":
-        reasons.add("lambda_from_depth")
-    beta = _beta(underlying)
-    if beta is None:
-        reasons.add("beta_unknown")
+    beta = beta_of(market, expiries, parameters)
+    reasons |= model_reasons(kyle_lambda, beta)
     books = {name: _book(underlying, book, usable, kyle_lambda, beta) for book, name in enumerate(BOOKS)}
     default = books[parameters.default_book]
     gain = default.feedback_gain
@@ -150,9 +170,7 @@ def read(underlying: Underlying) -> Reading:
         reasons.add("gain_reaches_one")
     if default.overhedging and parameters.hedging_delay == "slower":
         reasons.add("overhedging")
-    # A report of positions never reaches the naive book.
-    anchored = market["anchored_contracts"] > 0 and parameters.default_book != "naive"
-    implausible = gain is not None and abs(gain) > parameters.gain_implausible and not anchored
+    implausible = is_implausible(gain, market, parameters)
     if implausible:
         reasons.add("gain_implausible")
     quotes = _quotes(market)
@@ -177,5 +195,5 @@ def read(underlying: Underlying) -> Reading:
         gain_usable=gain is not None and not implausible,
         quotes=quotes,
         open_interest=interest,
-        quality=Quality("stale" if not known_spot else "degraded" if reasons - NOTES else "ok", sorted(reasons)),
+        quality=judged(reasons),
     )

@@ -3,7 +3,8 @@
 The records come by event time, reference data before the ticks that need it, and end with a clock one
 ``pressure_interval_ms`` after the last one, so that the last state is revalued and published. The answer stands in a
 folder: ``pressure.jsonl`` and ``alerts.jsonl`` as on the topics, ``trades.jsonl`` (side, rule and probability of each
-trade), ``rejected.jsonl`` (reason, file and line) and ``summary.json``. The same input gives the same bytes, the
+trade), ``rejected.jsonl`` (reason, file and line) and ``summary.json``; with ``--fields`` also ``fields.jsonl``, the
+field of each underlying at the end of the input, by name. The same input gives the same bytes, the
 timing fields of the summary aside, with whatever ``speed`` and however it is cut into batches.
 
 ``records_per_s`` of the summary is all of it: opening, unpacking, parsing, the engine, and writing the files. It
@@ -28,15 +29,18 @@ from rich.text import Text
 
 from dhpe.columns import REFERENCE, Batch, Reject, empty_batch
 from dhpe.edge import formats
-from dhpe.edge.encode import encode_output
+from dhpe.edge.encode import encode_field, encode_output
 from dhpe.edge.feeds import closing_clock, latest_event_ns
 from dhpe.edge.formats import ChainFacts, InputError, Plan
 from dhpe.engine import Engine, StepResult
+from dhpe.field import copy_of, field_of
+from dhpe.field_outputs import FieldLimits
 from dhpe.parameters import Parameters
 from dhpe.settings import Settings
 from dhpe.warm import compile_kernels, warm
 
 FILES: Final = ("pressure.jsonl", "alerts.jsonl", "trades.jsonl", "rejected.jsonl")
+FIELDS: Final = "fields.jsonl"
 SUMMARY: Final = "summary.json"
 
 _NS_PER_S: Final = 1_000_000_000
@@ -124,8 +128,9 @@ def replay(
     *,
     pace: Pace | None = None,
     on_progress: Callable[[int], None] | None = None,
+    fields: FieldLimits | None = None,
 ) -> Summary:
-    """Send the inputs of a plan through a new engine and write the answer into ``output``.
+    """Send the inputs of a plan through a new engine and write the answer into ``output``, with ``fields`` those too.
 
     Raises:
         InputError: an input or the folder cannot be used, in one line.
@@ -147,6 +152,9 @@ def replay(
                 on_progress(run.records)
         if run.last_ns >= 0:
             answers.write(run.close(parameters.pressure_interval_ms))
+        if fields is not None:
+            file = stack.enter_context(_created(output / FIELDS))
+            file.writelines(_fields(engine, fields))
     seconds = time.perf_counter() - run.started_s
     summary = Summary(
         inputs=[file for _, files in chosen.parts for file in files],
@@ -169,6 +177,12 @@ def replay(
     )
     (output / SUMMARY).write_bytes(msgspec.json.format(_JSON.encode(summary), indent=2) + b"\n")
     return summary
+
+
+def _fields(engine: Engine, limits: FieldLimits) -> Iterator[bytes]:
+    for _, underlying in sorted(engine.underlyings.items()):
+        copy = copy_of(underlying, engine.offsets, engine.engine_version)
+        yield encode_field(field_of(copy, limits)) + b"\n"
 
 
 def _rate(records: int, seconds: float) -> float | None:
@@ -262,7 +276,7 @@ class _RateColumn(ProgressColumn):
         return Text("" if speed is None else f"{speed:,.0f} records/s")
 
 
-def main(
+def main(  # noqa: PLR0913 - an argument is an option of the command
     inputs: Sequence[str],
     output: Path,
     *,
@@ -272,6 +286,7 @@ def main(
     spot: float | None = None,
     as_of: str | None = None,
     underlying: str | None = None,
+    fields: bool = False,
 ) -> Summary:
     """``dhpe replay``: a progress bar on a terminal's standard error, and the summary in a few words at the end.
 
@@ -297,6 +312,7 @@ def main(
             settings.parameters(),
             pace=Pace(speed),
             on_progress=lambda records: bar.update(shown, completed=records),
+            fields=settings.field_limits() if fields else None,
         )
         bar.update(shown, total=summary.records, completed=summary.records)
     Console(highlight=False, soft_wrap=True).print(

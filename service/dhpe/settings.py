@@ -16,7 +16,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple, Self
 
 from pydantic import Field, PrivateAttr, SecretStr, ValidationError, model_validator
 
-from dhpe.model_settings import PREFIX, Count, ModelSettings, Positive
+from dhpe.field_outputs import FieldLimits
+from dhpe.model_settings import PREFIX, Count, ModelSettings, NotNegative, Positive
 
 CONFIG_VARIABLE: Final = "DHPE_CONFIG"
 
@@ -101,6 +102,14 @@ class Settings(ModelSettings):
     progress_timeout_s: Positive = Field(60.0, description="a lag without progress for so long ends the process")
     ready_lag_s: Positive = Field(30.0, description="a larger lag is not ready")
     drain_timeout_s: Positive = Field(10.0, description="after SIGTERM, for the step under way")
+    field_interval_s: NotNegative = Field(5.0, description="least time between two fields of an underlying; 0 = none")
+    field_core_share_max: float = Field(0.25, gt=0, le=1, description="of one CPU core, for all fields of a process")
+    field_points_max: int = Field(401, ge=5, le=2_001, description="prices of a profile and of the potential")
+    field_grid_points_max: int = Field(101, ge=5, le=401, description="prices of the grid over time")
+    field_grid_instants: int = Field(9, ge=2, le=49, description="instants of the grid over time")
+    field_strikes_max: Count = Field(1_000, description="strikes of a field, those nearest to the spot")
+    field_expiries_max: Count = Field(200, description="expiries of a field, those that settle first")
+    field_retention_s: Positive = Field(3_600.0, description="topic field")
     feed_queue_records_max: Count = Field(50_000, description="records between a source and the log")
 
     # HTTP
@@ -119,6 +128,7 @@ class Settings(ModelSettings):
     history_interval_ms: Count = Field(500, description="event time between two of those points")
     stale_after_s: Positive = Field(30.0, description="an older output is answered with nulls and `stale`")
     recent_alerts_max: Count = Field(1_000, description="alerts kept for GET /v1/{underlying}/alerts")
+    fields_max: Count = Field(256, description="underlyings whose field the API keeps")
     underlyings_max: Count = Field(10_000, description="underlyings that the view and the metrics keep")
 
     # what the operator reads
@@ -143,6 +153,16 @@ class Settings(ModelSettings):
             msg = f"{variable('kafka_security_protocol')}: SASL needs {variable('kafka_sasl_username')} and _PASSWORD"
             raise ValueError(msg)
         return self
+
+    def field_limits(self) -> FieldLimits:
+        """How much of each kind one field may hold."""
+        return FieldLimits(
+            strikes_max=self.field_strikes_max,
+            expiries_max=self.field_expiries_max,
+            points_max=self.field_points_max,
+            grid_points_max=self.field_grid_points_max,
+            grid_instants=self.field_grid_instants,
+        )
 
     @classmethod
     def load(cls, config: Path | None = None, **given: object) -> Self:

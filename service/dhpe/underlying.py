@@ -258,6 +258,11 @@ class Underlying:
         move = self.market["spot"] - self.market["landscape_spot"]
         return bool(abs(move) > self.parameters.landscape_move_share * self.market["landscape_spot"])
 
+    @property
+    def known_impact(self) -> tuple[KyleLambda, float | None] | None:
+        """What ``impact`` last said: for a reader who must not decide when it is estimated."""
+        return None if self._impact is None else self._impact[1:]
+
     def impact(self) -> tuple[KyleLambda, float | None]:
         """The impact estimate and the Amihud illiquidity as of the last closed liquidity bar."""
         slot = int(self.market["liquidity_slot"])

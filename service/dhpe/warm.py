@@ -14,6 +14,8 @@ from dhpe.columns import empty_batch
 from dhpe.edge.feeds import closing_clock, latest_event_ns
 from dhpe.edge.formats import delimited
 from dhpe.engine import Engine
+from dhpe.field import copy_of, field_of
+from dhpe.field_outputs import FieldLimits
 from dhpe.numerics.jit import CACHE_WRITABLE
 from dhpe.parameters import Parameters
 from dhpe.simulate import SimulationSettings, simulate
@@ -21,6 +23,7 @@ from dhpe.underlying import Underlying
 
 _CHUNKS: Final = 13
 _START_NS: Final = 1_700_000_000_000_000_000
+_FIELD_LIMITS: Final = FieldLimits(strikes_max=10, expiries_max=2, points_max=11, grid_points_max=5, grid_instants=2)
 _FITS: Final = "fits"
 _JUMP_MS: Final = 13_000  # beyond the slowest event-time grid of the default settings
 
@@ -36,6 +39,8 @@ def warm(parameters: Parameters) -> None:
         last_ns = latest_event_ns(batch, last_ns)
     for jump in (1, 2):
         engine.step(empty_batch(), closing_clock(last_ns, jump * _JUMP_MS))
+    for underlying in engine.underlyings.values():
+        field_of(copy_of(underlying, engine.offsets, engine.engine_version), _FIELD_LIMITS)
     delimited.parse((b"1\n",), fields=1)
 
 

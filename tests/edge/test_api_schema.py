@@ -18,10 +18,18 @@ from schemathesis.specs.openapi.checks import (
 
 from dhpe.outputs import Alert, Pressure
 from web.records import alert, pressure
+from web.records import field as field_record
 from web.service import Service
 
 SERVICE = Service()
-for _record in (pressure(), pressure(1.3, underlying="GOOG"), alert()):
+FIELD_PATHS = ("field", "landscape", "potential", "surface")
+for _record in (
+    pressure(),
+    pressure(1.3, underlying="GOOG"),
+    alert(),
+    field_record(),
+    field_record("GOOG", known=False),
+):
     SERVICE.put(_record)
 
 schema = schemathesis.openapi.from_asgi("/openapi.json", SERVICE.application).exclude(path="/v1/stream")
@@ -59,7 +67,7 @@ def test_answers_to_random_requests_fit_the_document(case: schemathesis.Case, st
 
 
 @pytest.mark.parametrize("underlying", ["SIM", "GOOG"])
-@pytest.mark.parametrize("path", ["amplification", "status", "alerts", "history"])
+@pytest.mark.parametrize("path", [*("amplification", "status", "alerts", "history"), *FIELD_PATHS])
 def test_answers_about_known_underlyings_fit_the_document(underlying: str, path: str, state: str) -> None:
     """Random names hardly ever meet a known one; these do."""
     operation = schema[f"/v1/{{underlying}}/{path}"]["GET"]
@@ -73,7 +81,16 @@ def test_the_document_is_openapi_3_1_and_lists_every_path() -> None:
     assert document["openapi"].startswith("3.1")
     assert set(document["paths"]) == {
         *("/v1/underlyings", "/v1/{underlying}/amplification", "/v1/{underlying}/status", "/v1/{underlying}/alerts"),
-        *("/v1/{underlying}/history", "/v1/alerts", "/v1/stream", "/healthz", "/readyz", "/metrics"),
+        *("/v1/{underlying}/field", "/v1/{underlying}/landscape", "/v1/{underlying}/potential"),
+        *(
+            "/v1/{underlying}/surface",
+            "/v1/{underlying}/history",
+            "/v1/alerts",
+            "/v1/stream",
+            "/healthz",
+            "/readyz",
+            "/metrics",
+        ),
     }
     for path, operations in document["paths"].items():
         for operation in operations.values():

@@ -66,6 +66,7 @@ def busy(service: Service, number: int) -> None:
         metrics.loop_lag(0.0004)
         metrics.stream_dropped("slow")
         metrics.view_rejected("undecodable")
+        metrics.field_done("written", 0.4)
 
     service.run(report)
 

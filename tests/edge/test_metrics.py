@@ -35,6 +35,7 @@ def busy() -> Metrics:
     metrics.stream_clients(2)
     metrics.stream_dropped("slow")
     metrics.view_rejected("undecodable")
+    metrics.field_done("written", 0.7)
     metrics.watch(lambda: [sample(f"U{number:03}") for number in range(100)])
     return metrics
 
@@ -91,6 +92,8 @@ def test_the_worker_counts_steps_transactions_and_outputs() -> None:
     assert value(metrics, "dhpe_pressure_total") == 2
     assert value(metrics, "dhpe_alerts_total", rule="bulldozer", severity="critical") == 1
     assert value(metrics, "dhpe_step_seconds_count") == 1
+    assert value(metrics, "dhpe_fields_total", result="written") == 1
+    assert value(metrics, "dhpe_field_seconds_sum") == 0.7
     assert value(metrics, "dhpe_transaction_seconds_sum") == 0.004
     assert value(metrics, "dhpe_lag_records", topic="ticks", partition="3") == 7
     assert value(metrics, "dhpe_lag_seconds", topic="chain", partition="3") is None

@@ -131,7 +131,7 @@ def test_the_asyncapi_document_knows_every_topic_and_every_kind_at_its_place() -
     document = DOCUMENTS[schemas.ASYNCAPI_FILE]
     channels = {channel["address"]: channel for channel in document["channels"].values()}
     assert set(channels) == {
-        *("chain", "ticks", "pressure", "alerts", "journal", "state", "manifest", "chain.dlt", "ticks.dlt")
+        *("chain", "ticks", "pressure", "alerts", "journal", "state", "manifest", "field", "chain.dlt", "ticks.dlt")
     }
     for topic in ("chain", "ticks"):
         names = list(channels[topic]["messages"])

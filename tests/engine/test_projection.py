@@ -101,15 +101,20 @@ def test_strikes_and_expiries_each_add_up_to_the_field() -> None:
     """And each is what the contracts with that strike or settlement give alone."""
     rows = a_chain()
     net, gross = textbook(rows, SPOT, NOW)
-    for key, sums in (
-        ("strike", by_strike(rows, SPOT, NOW, FLOOR_NS)),
-        ("settles_ns", by_expiry(rows, SPOT, NOW, FLOOR_NS)),
+    strikes, expiries = by_strike(rows, SPOT, NOW, FLOOR_NS), by_expiry(rows, SPOT, NOW, FLOOR_NS)
+    assert (np.abs(strikes.fields.sum(axis=(2, 3)) - net) <= 1e-10 * gross).all()
+    for key, sums, right, added in (
+        ("strike", strikes, 1, strikes.fields[:, :, 0]),
+        ("strike", strikes, -1, strikes.fields[:, :, 1]),
+        ("settles_ns", expiries, 0, expiries.fields),
     ):
         assert (np.diff(sums.keys) > 0).all()
-        assert (np.abs(sums.fields.sum(axis=2) - net) <= 1e-10 * gross).all()
-        one = sums.keys[1]
-        alone, _ = textbook(Rows(rows.contracts[rows.contracts[key] == one], rows.expiries), SPOT, NOW)
-        assert (np.abs(sums.fields[:, :, 1] - alone) <= 1e-10 * gross).all()
+        one = rows.contracts[key] == sums.keys[1]
+        if right:
+            one &= rows.contracts["right"] == right
+        alone, _ = textbook(Rows(rows.contracts[one], rows.expiries), SPOT, NOW)
+        assert (np.abs(added[:, :, 1] - alone) <= 1e-10 * gross).all()
+    assert (np.abs(expiries.fields.sum(axis=2) - net) <= 1e-10 * gross).all()
 
 
 def an_empty_tape() -> Tape:

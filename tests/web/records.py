@@ -9,6 +9,8 @@ from collections.abc import Iterator
 
 import msgspec
 
+from dhpe.edge.field_example import FIELD
+from dhpe.field_outputs import Field
 from dhpe.outputs import Alert, BookPressure, Books, Offsets, Pressure, Quality
 
 START_NS = 1_780_000_000_000_000_000
@@ -146,7 +148,14 @@ def alert(
     )
 
 
-def encoded(record: Pressure | Alert) -> bytes:
+def field(underlying: str = "SIM", *, ts_event_ns: int = START_NS, known: bool = True) -> Field:
+    """The worked example as the field of this underlying; nothing of it where it is not ``known``."""
+    parts = {} if known else dict.fromkeys(("spot", "spot_source", "at_spot", "landscape", "potential", "surface"))
+    quality = Quality("ok", []) if known else Quality("stale", ["spot_unknown"])
+    return msgspec.structs.replace(FIELD, underlying=underlying, ts_event_ns=ts_event_ns, quality=quality, **parts)
+
+
+def encoded(record: Pressure | Alert | Field) -> bytes:
     """The record as it stands in its topic."""
     return msgspec.json.encode(record)
 

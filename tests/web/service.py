@@ -12,6 +12,7 @@ import uvicorn
 from dhpe.edge.api import build_api
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.view import View, ViewLimits
+from dhpe.field_outputs import Field
 from dhpe.outputs import Alert, Pressure
 from dhpe.settings import Settings
 from web.records import encoded
@@ -65,9 +66,9 @@ class Service:
         self.address = ""
         self._loop: asyncio.AbstractEventLoop | None = None
 
-    def put(self, record: Pressure | Alert) -> None:
+    def put(self, record: Pressure | Alert | Field) -> None:
         """Append ``record`` to its topic, as the worker does after a commit; from any thread."""
-        topic = "alerts" if isinstance(record, Alert) else "pressure"
+        topic = {Alert: "alerts", Field: "field", Pressure: "pressure"}[type(record)]
         now_ms = int(self.clock() * 1000)
         self.run(lambda: self.view.apply(topic, record.underlying.encode(), encoded(record), HEADERS, now_ms))
 

@@ -21,6 +21,8 @@ _TOPICS: Final = {
     "ticks.dlt": "Messages of ticks that hold a record which cannot be read or cannot be true, bytes unmodified.",
     "journal": "Which chain records a step applied before which tick. Internal: for replay and explain only.",
     "state": "Chunks of the engine's state, a cache of the log. Internal.",
+    "field": "The whole field of each underlying, every few seconds: over prices, over time, by strike, by expiry, "
+    "and its surface. For reading: written by DHPE outside its transactions, no alert depends on it; compacted by key.",
     "manifest": "What the chunks of a state are and which input positions they stand for. Internal.",
 }
 _WRITTEN: Final = tuple(topic for topic in _TOPICS if topic not in _INPUTS)
@@ -54,7 +56,8 @@ def _messages_of(topic: str) -> list[str]:
     if topic in _INPUTS:
         # The kinds whose place this is come first; the others are accepted as well.
         return [*sorted(wire.RECORD_OF_KIND, key=lambda kind: TOPIC_OF_KIND[kind] != topic), "records"]
-    return {"pressure": ["pressure"], "alerts": ["alert"]}.get(topic, ["dead_letter" if "dlt" in topic else "internal"])
+    outputs = {"pressure": ["pressure"], "alerts": ["alert"], "field": ["field"]}
+    return outputs.get(topic, ["dead_letter" if "dlt" in topic else "internal"])
 
 
 def _channel(topic: str) -> dict[str, Any]:
@@ -76,6 +79,7 @@ def _messages() -> dict[str, Any]:
     return records | {
         "records": _records_message(),
         "pressure": _message("pressure", _file("pressure")),
+        "field": _message("field", _file("field")),
         "alert": _message("alert", _file("alert")) | {"headers": _object(_cloudevents())},
         "dead_letter": {
             "name": "dead_letter",

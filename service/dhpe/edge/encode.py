@@ -16,6 +16,7 @@ from dhpe import columns
 from dhpe.columns import TOPIC_OF_KIND, Batch, Reference
 from dhpe.edge import messages as wire
 from dhpe.edge.decode import CONTENT_TYPE, LAYOUTS
+from dhpe.field_outputs import Field
 from dhpe.outputs import Alert, Output
 
 CLOUDEVENTS_VERSION: Final = "1.0"
@@ -181,6 +182,11 @@ def encode_output(output: Output) -> WireMessage:
     if isinstance(output, Alert):
         return WireMessage("alerts", key, value, _cloudevents_headers(output))
     return WireMessage("pressure", key, value, ())
+
+
+def encode_field(field: Field) -> bytes:
+    """A field as plain JSON: the value of topic ``field``, whose key is the underlying."""
+    return _ENCODER.encode(field)
 
 
 def _cloudevents_headers(alert: Alert) -> Headers:

@@ -24,6 +24,7 @@ CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 
 STEP_BUCKETS_S: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0)
 TRANSACTION_BUCKETS_S: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0, 15.0)
+FIELD_BUCKETS_S: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 REGIMES: Final = ("normal", "bulldozer", "burnout", "phase_transition")
 QUALITIES: Final = ("ok", "degraded", "stale")
 
@@ -72,6 +73,8 @@ class Metrics:
         self._transaction_s = self._histogram(
             "dhpe_transaction_seconds", "Time of one commit of outputs and offsets", TRANSACTION_BUCKETS_S
         )
+        self._field_s = self._histogram("dhpe_field_seconds", "Time to compute one field", FIELD_BUCKETS_S)
+        self._fields = self._counter("dhpe_fields", "Fields computed, by what became of them", "result")
         self._aborts = self._counter("dhpe_transaction_aborts", "Transactions aborted")
         self._fenced = self._counter("dhpe_fenced", "Times that a newer owner fenced this worker")
         self._rebalances = self._counter("dhpe_rebalances", "Changes of the partitions assigned to this worker")
@@ -173,6 +176,11 @@ class Metrics:
     def loop_lag(self, seconds: float) -> None:
         """The event loop woke ``seconds`` later than it was asked to."""
         self._loop_lag_s.set(seconds)
+
+    def field_done(self, result: str, seconds: float) -> None:
+        """A field was worked on for ``seconds``: ``written``, ``too_large``, ``not_written`` or ``failed``."""
+        self._fields.labels(result).inc()
+        self._field_s.observe(seconds)
 
     # the view and the API
 

@@ -10,10 +10,11 @@ from typing import Any, Final
 
 import msgspec
 
-from dhpe.edge import asyncapi, examples
+from dhpe.edge import asyncapi, examples, field_example
 from dhpe.edge import messages as wire
 from dhpe.edge.compatibility import Direction, differences
 from dhpe.edge.glossary import MEANINGS
+from dhpe.field_outputs import Field
 from dhpe.outputs import Alert, Pressure, TradeLabel
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
@@ -22,6 +23,7 @@ OUTPUTS: Final[dict[str, tuple[type[msgspec.Struct], msgspec.Struct]]] = {
     "pressure": (Pressure, examples.PRESSURE),
     "alert": (Alert, examples.ALERT),
     "trade_label": (TradeLabel, examples.TRADE_LABEL),
+    "field": (Field, field_example.FIELD),
 }
 _CONDITIONS: Final[dict[str, dict[str, Any]]] = {
     # What a struct cannot say; decode and door apply it.

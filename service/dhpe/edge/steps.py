@@ -70,6 +70,11 @@ class Stepper:
         self._future_limit_ms = parameters.future_limit_ms
         self._bytes_max = settings.message_bytes_max
 
+    @property
+    def engine(self) -> Engine:
+        """The engine, for whoever reads its state between two steps."""
+        return self._engine
+
     def apply(self, chain: Sequence[LogRecord], ticks: Sequence[LogRecord]) -> Outcome:
         """Apply ``chain``, then ``ticks``, each message as a whole, and say what comes of it."""
         started = time.perf_counter()

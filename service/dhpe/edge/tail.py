@@ -16,7 +16,7 @@ PAUSE_S: Final = 1.0
 
 
 class Tail:
-    """Gives the records of ``pressure`` and ``alerts`` to the view, from the oldest on and then as they come."""
+    """Gives the records of ``pressure``, ``alerts`` and ``field`` to the view, from the oldest on."""
 
     def __init__(self, log: Log, settings: Settings, view: View) -> None:
         self._log = log
@@ -38,7 +38,7 @@ class Tail:
             await asyncio.sleep(PAUSE_S)
 
     async def _read(self) -> None:
-        for topic in (self._names.pressure, self._names.alerts):
+        for topic in (self._names.pressure, self._names.alerts, self._names.field):
             for partition in range(await self._log.partitions(topic)):
                 span = await self._log.span((topic, partition))
                 self._positions.setdefault((topic, partition), span.begin)
@@ -50,14 +50,14 @@ class Tail:
                     reader.position(place) >= end for place, end in self._ends.items()
                 )
                 records = await reader.fetch(RECORDS_MAX, WAIT_S)
-                for record in records if self.caught_up else _newest(records, self._names.pressure):
+                for record in records if self.caught_up else self._newest(records):
                     self._view.apply(record.topic, record.key, record.value, record.headers, record.append_time_ms)
                 self._positions = {place: reader.position(place) for place in self._positions}
         finally:
             await reader.close()
 
-
-def _newest(records: list[LogRecord], topic: str) -> list[LogRecord]:
-    """All records but those of ``topic`` that a later one with the same key replaces: the past need not be decoded."""
-    last = {(record.partition, record.key): record.offset for record in records if record.topic == topic}
-    return [r for r in records if r.topic != topic or last[r.partition, r.key] == r.offset]
+    def _newest(self, records: list[LogRecord]) -> list[LogRecord]:
+        """All alerts, and of what a later record with the same key replaces the last: the past is not decoded."""
+        last = {(record.topic, record.partition, record.key): record.offset for record in records}
+        alerts = self._names.alerts
+        return [r for r in records if r.topic == alerts or last[r.topic, r.partition, r.key] == r.offset]

@@ -14,11 +14,14 @@ PLAIN_NAMES: Final = (
     "ticks.dlt",
     "state",
     "manifest",
+    "field",
 )
 
 
 MANIFEST_BYTES_MAX: Final = 64 << 20
 """Kept of topic manifest in each partition."""
+FIELD_BYTES_KEPT: Final = 64 << 20
+"""Kept of topic field in the embedded log, which knows no time of retention."""
 
 
 class TopicNames(NamedTuple):
@@ -33,6 +36,7 @@ class TopicNames(NamedTuple):
     ticks_dead: str
     state: str
     manifest: str
+    field: str
 
     @classmethod
     def of(cls, settings: Settings) -> Self:

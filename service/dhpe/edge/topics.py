@@ -28,6 +28,7 @@ STATE_SEGMENTS: Final = 8
 SEGMENT_BYTES_MAX: Final = 1 << 30
 SEGMENT_BYTES_MIN: Final = 1 << 20
 """Kafka takes no smaller ones."""
+FIELD_SEGMENTS: Final = 4
 
 
 class Topic(NamedTuple):
@@ -57,6 +58,12 @@ def topics_for(settings: Settings) -> list[Topic]:
         names.ticks_dead: kept | {"max.message.bytes": dead_bytes},
         names.state: _by_size(settings.state_bytes_max),
         names.manifest: _by_size(MANIFEST_BYTES_MAX),
+        # An old field tells nobody anything: the log rolls often enough to drop it.
+        names.field: {
+            "cleanup.policy": "compact,delete",
+            "retention.ms": _ms(settings.field_retention_s),
+            "segment.ms": _ms(settings.field_retention_s / FIELD_SEGMENTS),
+        },
     }
     common = {"message.timestamp.type": "LogAppendTime"}
     return [

@@ -15,7 +15,8 @@ from typing import Literal, NamedTuple, Self
 import msgspec
 
 from dhpe.edge.metrics import Metrics
-from dhpe.outputs import Alert, Pressure
+from dhpe.field_outputs import FieldLimits
+from dhpe.outputs import Alert, Offsets, Pressure, Quality
 from dhpe.settings import Settings
 
 Headers = Sequence[tuple[str, bytes]]
@@ -26,6 +27,7 @@ class ViewLimits:
     """How much the view keeps; ``history_interval_ms`` is event time."""
 
     underlyings: int = 10_000
+    fields: int = 256
     alerts: int = 1_000
     history_points: int = 1_200
     history_interval_ms: int = 500
@@ -37,6 +39,7 @@ class ViewLimits:
         """The limits that the operator has set."""
         return cls(
             underlyings=settings.underlyings_max,
+            fields=settings.fields_max,
             alerts=settings.recent_alerts_max,
             history_points=settings.history_points_max,
             history_interval_ms=settings.history_interval_ms,
@@ -58,6 +61,33 @@ class KeptAlert(NamedTuple):
 
     alert: Alert
     raw: bytes
+    append_time_ms: int
+
+
+class FieldParts(msgspec.Struct, frozen=True, kw_only=True):
+    """A field whose four parts stay as they stand in the log: each is answered alone, and none is looked into."""
+
+    underlying: str
+    ts_event_ns: int
+    spot: float | None
+    spot_source: str | None
+    default_book: str
+    dealer_share: float
+    tau_floor_s: float
+    at_spot: msgspec.Raw
+    landscape: msgspec.Raw
+    potential: msgspec.Raw
+    surface: msgspec.Raw
+    limits: FieldLimits
+    quality: Quality
+    offsets: Offsets
+    engine_version: str
+
+
+class KeptField(NamedTuple):
+    """The newest field of an underlying, and when it was appended to the log."""
+
+    parts: FieldParts
     append_time_ms: int
 
 
@@ -157,18 +187,22 @@ class View:
         limits: ViewLimits = ViewLimits(),
         pressure_topic: str = "pressure",
         alerts_topic: str = "alerts",
+        field_topic: str = "field",
     ) -> None:
         self._metrics = metrics
         self._limits = limits
         self._pressure_topic = pressure_topic
         self._alerts_topic = alerts_topic
+        self._field_topic = field_topic
         self._latest: dict[str, Latest] = {}
+        self._fields: dict[str, KeptField] = {}
         self._history: dict[str, deque[HistoryPoint]] = {}
         self._alerts: OrderedDict[str, KeptAlert] = OrderedDict()
         self._subscriptions: set[Subscription] = set()
         self._closed = False
         self._decode_pressure = msgspec.json.Decoder(Pressure).decode
         self._decode_alert = msgspec.json.Decoder(Alert).decode
+        self._decode_field = msgspec.json.Decoder(FieldParts).decode
 
     def apply(self, topic: str, key: bytes | None, value: bytes | None, headers: Headers, append_time_ms: int) -> None:
         """Take one record of an output topic, in the order of its partition.
@@ -177,7 +211,7 @@ class View:
         counted and left out, since another version may have written it.
 
         Raises:
-            ValueError: ``topic`` is neither the pressure nor the alerts topic.
+            ValueError: ``topic`` is none of the three.
         """
         del headers  # CloudEvents attributes repeat what the body says
         try:
@@ -185,6 +219,8 @@ class View:
                 self._apply_pressure(key, value, append_time_ms)
             elif topic == self._alerts_topic:
                 self._apply_alert(value, append_time_ms)
+            elif topic == self._field_topic:
+                self._apply_field(key, value, append_time_ms)
             else:
                 message = f"topic {topic!r} is not one that the view reads"
                 raise ValueError(message)
@@ -198,6 +234,10 @@ class View:
     def latest(self, underlying: str) -> Latest | None:
         """The newest pressure of ``underlying``, or None where it is unknown."""
         return self._latest.get(underlying)
+
+    def field(self, underlying: str) -> KeptField | None:
+        """The newest field of ``underlying``, or None where there is none."""
+        return self._fields.get(underlying)
 
     def alerts(self, underlying: str | None, since_ns: int, limit: int) -> list[KeptAlert]:
         """Alerts of ``underlying`` (None: of all) later than ``since_ns``, newest first, at most ``limit``."""
@@ -269,6 +309,16 @@ class View:
         if len(self._alerts) > self._limits.alerts:
             self._alerts.popitem(last=False)
         self._publish(Update("alert", alert.underlying, alert.id, value, append_time_ms))
+
+    def _apply_field(self, key: bytes | None, value: bytes | None, append_time_ms: int) -> None:
+        if not value:
+            self._fields.pop((key or b"").decode(), None)
+            return
+        parts = self._decode_field(value)
+        if parts.underlying not in self._fields and len(self._fields) >= self._limits.fields:
+            self._metrics.view_rejected("too_many_fields")
+            return
+        self._fields[parts.underlying] = KeptField(parts, append_time_ms)
 
     def _publish(self, update: Update) -> None:
         for subscription in list(self._subscriptions):

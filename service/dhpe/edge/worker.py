@@ -13,6 +13,7 @@ from typing import Final, Literal, NamedTuple
 
 import structlog
 
+from dhpe.edge.fields import Fields
 from dhpe.edge.journal import JournalEntry, Positions, encode_entry
 from dhpe.edge.log import CommitFailed, Fenced, Log, LogUnavailable, OutRecord, PartitionLog, RecordsLost, Span
 from dhpe.edge.metrics import Metrics
@@ -41,12 +42,15 @@ class Step(NamedTuple):
 class PartitionWorker:
     """One partition number, owned through ``log.own``."""
 
-    def __init__(self, log: Log, settings: Settings, metrics: Metrics, partition: int, partitions: int) -> None:
+    def __init__(
+        self, log: Log, settings: Settings, metrics: Metrics, partition: int, partitions: int, fields: Fields
+    ) -> None:
         self._log = log
         self._settings = settings
         self._metrics = metrics
         self._names = TopicNames.of(settings)
         self._partitions = partitions
+        self._fields = fields
         self._owned: PartitionLog = log.own(partition)
         self._past = Past(log, settings, metrics, partition, partitions, self._progress)
         self._snapshots = Snapshots(log, settings, metrics, partition, partitions)
@@ -214,6 +218,8 @@ class PartitionWorker:
         self.phase = "live"
         while not self._stopping:
             await self._step((self._names.chain, self._names.ticks))
+            if self._stepper is not None:
+                self._fields.look(self._stepper)
 
     async def _step(self, topics: Sequence[str]) -> None:
         settings = self._settings

@@ -6,6 +6,7 @@ from typing import Final
 
 import structlog
 
+from dhpe.edge.fields import Fields
 from dhpe.edge.log import Log, LogError
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.topic_names import TopicNames
@@ -29,6 +30,7 @@ class Workers:
         self._settings = settings
         self._metrics = metrics
         self._names = TopicNames.of(settings)
+        self._fields = Fields(log, settings, metrics)
         self._partitions = 0
         self._working: dict[int, PartitionWorker] = {}
         self._resting: dict[int, PartitionWorker] = {}
@@ -56,6 +58,7 @@ class Workers:
                 await self._watch()
         finally:
             await self._rest(frozenset(self._working))
+            await self._fields.close()
             resting = self._resting.values()
             if self._stopping:
                 await asyncio.gather(*(worker.finish(self._settings.drain_timeout_s) for worker in resting))
@@ -121,7 +124,7 @@ class Workers:
         self._log_line.info("assigned", partitions=sorted(numbers))
         for number in sorted(numbers):
             worker = self._resting.get(number) or PartitionWorker(
-                self._log, self._settings, self._metrics, number, self._partitions
+                self._log, self._settings, self._metrics, number, self._partitions, self._fields
             )
             self._working[number] = worker
             worker.start().add_done_callback(self._ended)

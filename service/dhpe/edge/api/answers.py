@@ -9,12 +9,14 @@ from typing import Any, Final
 
 import msgspec
 
-from dhpe.edge.api.models import HEADLINE, KEPT_WHEN_STALE, LEFT_OUT_OF_BOOKS
+from dhpe.edge.api.models import FIELD_HEAD, FIELD_PARTS, HEADLINE, KEPT_WHEN_STALE, LEFT_OUT_OF_BOOKS
 from dhpe.edge.metrics import NUMBERS, UnderlyingSample
-from dhpe.edge.view import HistoryPoint, KeptAlert, Latest, View
+from dhpe.edge.view import HistoryPoint, KeptAlert, KeptField, Latest, View
 from dhpe.outputs import BookPressure, Books, Pressure, Quality
 
 TOO_OLD: Final = "pressure_too_old"
+FIELD_TOO_OLD: Final = "field_too_old"
+NULL: Final = b"null"
 SIMULATED_PREFIX: Final = "SIM"
 
 _UNKNOWN_BOOK: Final = BookPressure(*(None for _ in BookPressure.__struct_fields__))
@@ -97,6 +99,20 @@ class Answers:
         }
         return msgspec.json.encode(body)
 
+    def field(self, kept: KeptField, part: str) -> bytes:
+        """One part of the field with whose it is and how old; its numbers are null where it is too old or unknown."""
+        parts = kept.parts
+        age_s = self.age_s(kept.append_time_ms)
+        head = {name: getattr(parts, name) for name in FIELD_HEAD}
+        head |= {"age_s": age_s, "simulated": self.is_simulated(parts.underlying)}
+        numbers = bytes(getattr(parts, part))
+        if age_s > self._stale_after_s:
+            head |= {"spot": None, "spot_source": None, "quality": _stale(parts.quality, FIELD_TOO_OLD)}
+            numbers = NULL
+        if numbers == NULL:
+            return msgspec.json.encode(head | dict.fromkeys(FIELD_PARTS[part].__struct_fields__))
+        return msgspec.json.encode(head)[:-1] + b"," + numbers.lstrip()[1:]
+
     def samples(self) -> Iterator[UnderlyingSample]:
         """What a scrape of the metrics tells: nothing that the answers would withhold."""
         for name, latest, age_s, fresh in self._all():
@@ -117,8 +133,8 @@ def _as_dict(struct: msgspec.Struct) -> dict[str, Any]:
     return {name: getattr(struct, name) for name in struct.__struct_fields__}
 
 
-def _stale(quality: Quality) -> Quality:
-    return Quality("stale", sorted({*quality.reasons, TOO_OLD}))
+def _stale(quality: Quality, reason: str = TOO_OLD) -> Quality:
+    return Quality("stale", sorted({*quality.reasons, reason}))
 
 
 def _withheld(pressure: Pressure) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from pydantic import BaseModel, Field, create_model
 from dhpe.edge.explain import Explanation
 from dhpe.edge.glossary import MEANINGS, Meaning
 from dhpe.edge.view import HistoryPoint
+from dhpe.field_outputs import Field as FieldRecord
+from dhpe.field_outputs import FieldAtSpot, FieldLandscape, FieldPotential, FieldSurface
 from dhpe.outputs import Alert, BookPressure, Books, Pressure, Quality
 
 KEPT_WHEN_STALE: Final = frozenset(
@@ -61,6 +63,8 @@ def _translated(hint: Any, made: dict[type, type[BaseModel]]) -> Any:
             fields = {name: _translated(inner, made) for name, inner in get_type_hints(hint).items()}
             made[hint] = _model(hint.__name__, hint.__doc__ or "", fields)
         return made[hint]
+    if get_origin(hint) is list:
+        return _list_of(_translated(get_args(hint)[0], made))
     return hint
 
 
@@ -151,6 +155,30 @@ ExplanationRecord = _model(
     Explanation.__doc__ or "",
     {name: _translated_within(hint) for name, hint in get_type_hints(Explanation).items()},
 )
+
+FIELD_PARTS: Final[dict[str, type[msgspec.Struct]]] = {
+    "at_spot": FieldAtSpot,
+    "landscape": FieldLandscape,
+    "potential": FieldPotential,
+    "surface": FieldSurface,
+}
+"""Each part of a field is the body of one answer, beside the head that they share."""
+
+FIELD_HEAD: Final = tuple(name for name in get_type_hints(FieldRecord) if name not in FIELD_PARTS)
+
+_field_hints = get_type_hints(FieldRecord)
+_field_head = {name: _translated(_field_hints[name], _made) for name in FIELD_HEAD} | _aged
+
+
+def _field_part(name: str, struct: type[msgspec.Struct]) -> type[BaseModel]:
+    fields = {field: _nullable(_translated(hint, _made)) for field, hint in get_type_hints(struct).items()}
+    return _model(name, f"{struct.__doc__} Null where it cannot be known, or is too old.", _field_head | fields)
+
+
+AtSpot = _field_part("AtSpot", FieldAtSpot)
+Landscape = _field_part("Landscape", FieldLandscape)
+Potential = _field_part("Potential", FieldPotential)
+Surface = _field_part("Surface", FieldSurface)
 
 _history_hints = get_type_hints(HistoryPoint)
 

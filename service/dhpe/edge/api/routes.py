@@ -15,7 +15,7 @@ from dhpe.edge.explain import Explanation
 from dhpe.edge.log import LogError
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.view import Latest, StreamFull, View
-from dhpe.settings import Settings
+from dhpe.settings import Settings, variable
 
 ALERTS_DEFAULT: Final = 100
 ALERTS_MAX: Final = 1_000
@@ -149,6 +149,45 @@ def build_routes(view: View, health: Health, settings: Settings, metrics: Metric
         """The headline of the last minutes, one array per number."""
         latest_of(underlying)
         return _json(answers.history(underlying, settings.history_interval_ms))
+
+    return _with_field_routes(router, view, answers, latest_of)
+
+
+def _with_field_routes(
+    router: APIRouter, view: View, answers: Answers, latest_of: Callable[[str], Latest]
+) -> APIRouter:
+    """The four parts of the field, which are computed beside the main line and a few seconds older."""
+
+    def answer(underlying: str, part: str) -> Response:
+        latest_of(underlying)
+        kept = view.field(underlying)
+        if kept is None:
+            detail = (
+                f"There is no field of {underlying!r} yet; a worker makes one every "
+                f"{variable('field_interval_s')} (0: none)"
+            )
+            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, {"retry-after": str(RETRY_AFTER_S)})
+        return _json(answers.field(kept, part))
+
+    @router.get("/{underlying}/field", response_model=models.AtSpot, responses=documented(404, 422, 503))
+    async def field(underlying: Underlying) -> Response:
+        """The fields at the spot, by strike, by expiry and by term."""
+        return answer(underlying, "at_spot")
+
+    @router.get("/{underlying}/landscape", response_model=models.Landscape, responses=documented(404, 422, 503))
+    async def landscape(underlying: Underlying) -> Response:
+        """The fields re-priced over prices, and over time to the next settlement; flips and walls."""
+        return answer(underlying, "landscape")
+
+    @router.get("/{underlying}/potential", response_model=models.Potential, responses=documented(404, 422, 503))
+    async def potential(underlying: Underlying) -> Response:
+        """The hedging potential over prices: where hedging pins, and how hard it pulls."""
+        return answer(underlying, "potential")
+
+    @router.get("/{underlying}/surface", response_model=models.Surface, responses=documented(404, 422, 503))
+    async def surface(underlying: Underlying) -> Response:
+        """The vol surface, expiry by expiry, and how well it meets the quotes."""
+        return answer(underlying, "surface")
 
     return router
 
