@@ -7,7 +7,7 @@ system := bash deploy/setup/system.sh
 python := bash deploy/setup/python.sh
 export PYTHON
 
-.PHONY: help demo test setup check bench broker image picture schemas documents sessions locks format
+.PHONY: help demo test setup check bench broker image picture schemas documents sessions locks format audit sbom
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -32,6 +32,7 @@ check: setup ## lint, types, import floors, schemas, documents
 	$(bin)/dhpe schemas --check
 	$(bin)/python deploy/documents/settings.py --check
 	$(bin)/python deploy/documents/books.py --check
+	$(bin)/python deploy/documents/limits.py --check
 	$(bin)/hadolint Dockerfile
 	$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
@@ -40,6 +41,9 @@ bench: ## what this machine does: parts beside their baselines, and the speed ta
 	@$(bin)/dhpe bench
 	@PYTHONPATH=tests $(bin)/python tests/benchmarks/surface_fit.py
 	@$(bin)/python tests/benchmarks/main_line.py
+	@$(system) java maven
+	@$(bin)/python tests/benchmarks/transactions.py
+	@$(bin)/python tests/benchmarks/shares.py
 
 broker: ## a real Kafka (KRaft) on 127.0.0.1:9092, in the foreground
 	@$(system) java maven
@@ -50,6 +54,14 @@ image: ## the container image, built and proven without a container service
 	@$(python) run
 	@bash deploy/image/prove.sh
 
+audit: ## the locked packages beside the published advisories; says so where these cannot be reached
+	@$(python) dev
+	@$(bin)/python deploy/supply/audit.py
+
+sbom: ## build/sbom.cdx.json, what the image holds (CycloneDX)
+	@$(python) dev
+	@$(bin)/python deploy/supply/sbom.py
+
 picture: ## docs/picture.png, from the real page
 	@$(system) chromium libatomic
 	@$(python) dev
@@ -59,9 +71,10 @@ schemas: ## write schemas/ anew
 	@$(python) run
 	@$(bin)/dhpe schemas
 
-documents: ## write docs/settings.md, docs/gain.md and docs/books.md anew
+documents: ## write the pages of docs/ that are made of the service itself
 	@$(python) run
 	@$(bin)/python deploy/documents/settings.py
+	@$(bin)/python deploy/documents/limits.py
 	@$(bin)/python deploy/documents/gain.py
 	@$(bin)/python deploy/documents/books.py
 

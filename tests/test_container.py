@@ -63,6 +63,17 @@ def test_every_setting_of_the_composition_is_a_setting(composition: dict[str, An
     assert made <= VARIABLES
 
 
+def test_ours_in_the_composition_can_write_nowhere_and_gain_nothing(composition: dict[str, Any]) -> None:
+    """Read-only, without any capability, and without a way to new privileges; the user is the image's."""
+    ours = [service for service in composition.values() if "build" in service]
+    assert len(ours) >= 3
+    for service in ours:
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert not {"privileged", "cap_add", "user", "devices", "pid", "network_mode"} & set(service)
+
+
 def test_the_composition_mounts_what_is_there(composition: dict[str, Any]) -> None:
     """A missing folder would be made by Docker, empty and owned by root."""
     mounts = [mount.split(":")[0] for service in composition.values() for mount in service.get("volumes", [])]

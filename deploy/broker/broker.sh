@@ -2,6 +2,8 @@
 # One real Kafka 4.1.1 broker (KRaft, no container) in the foreground; needs Java 17+ and, the first time, Maven.
 #   deploy/broker/broker.sh [PORT [FOLDER]]     default: 127.0.0.1:9092, deploy/broker/data
 # Stop it with Ctrl-C. The folder keeps the topics; remove it for a fresh broker.
+#   DHPE_BROKER_PROPERTIES  a file of further properties, which win: listeners with TLS and SASL
+#   DHPE_BROKER_SCRAM       users of a fresh broker, such as 'SCRAM-SHA-512=[name=dhpe,password=secret]', one a line
 set -eu
 
 here=$(cd "$(dirname "$0")" && pwd)
@@ -47,6 +49,7 @@ share.coordinator.state.topic.replication.factor=1
 share.coordinator.state.topic.min.isr=1
 share.coordinator.state.topic.num.partitions=4
 PROPERTIES
+[ -z "${DHPE_BROKER_PROPERTIES:-}" ] || cat "$DHPE_BROKER_PROPERTIES" >>"$folder/server.properties"
 cat >"$folder/log4j2.properties" <<'PROPERTIES'
 rootLogger.level=WARN
 rootLogger.appenderRef.console.ref=console
@@ -59,7 +62,11 @@ PROPERTIES
 
 if [ ! -f "$folder/log/meta.properties" ]; then
     cluster=$(java -Xmx128m -cp "$library/*" kafka.tools.StorageTool random-uuid 2>/dev/null)
-    java -Xmx128m -cp "$library/*" kafka.tools.StorageTool format -t "$cluster" -c "$folder/server.properties" >&2
+    set -- -t "$cluster" -c "$folder/server.properties"
+    for user in ${DHPE_BROKER_SCRAM:-}; do
+        set -- "$@" --add-scram "$user"
+    done
+    java -Xmx128m -cp "$library/*" kafka.tools.StorageTool format "$@" >&2
 fi
 
 echo "broker: Kafka 4.1.1 on 127.0.0.1:$port, data in $folder" >&2

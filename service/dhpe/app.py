@@ -16,10 +16,9 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
-import uvicorn
 
 from dhpe.columns import Batch, Reject
-from dhpe.edge.api import build_api
+from dhpe.edge.api import build_api, build_server
 from dhpe.edge.explain import Explainer
 from dhpe.edge.feeds import Fed, FeedRules, feed_batches
 from dhpe.edge.log import Log, LogUnavailable
@@ -76,9 +75,9 @@ class Service:
         self.workers = Workers(log, settings, self.metrics) if works else None
         self.address = ""
         self._listener: socket.socket | None = None
-        self._application = build_api(
-            self.view, self, settings, self.metrics, Explainer(log, settings, self.metrics).explain, simulated=simulated
-        )
+        explain = Explainer(log, settings, self.metrics).explain
+        application = build_api(self.view, self, settings, self.metrics, explain, simulated=simulated)
+        self._server = build_server(application, settings, self.metrics)
 
     def alive(self) -> bool:
         """Whether the loop makes progress; the broker's state is no part of it."""
@@ -124,7 +123,6 @@ class Service:
         Raises:
             LogError: what a part that could not go on has said.
         """
-        server = _server(self._application, self.settings)
         async with AsyncExitStack() as stack:
             if self._listener is None:
                 self.listen()
@@ -132,9 +130,9 @@ class Service:
             stack.callback(self._listener.close)
             stack.push_async_callback(self.log.stop)
             await self.log.start()
-            serving = asyncio.create_task(server.serve(sockets=[self._listener]), name="http")
+            serving = asyncio.create_task(self._server.serve(sockets=[self._listener]), name="http")
             stack.push_async_callback(_ended, serving, self.settings.http_shutdown_timeout_s)
-            stack.callback(setattr, server, "should_exit", True)
+            stack.callback(setattr, self._server, "should_exit", True)
             stack.callback(self.view.close)  # an open stream would keep the server alive
             if self.workers is not None:
                 await self._warm()
@@ -158,30 +156,6 @@ class Service:
             _say("Compiling the kernels, which takes about a minute, once.")
             await asyncio.to_thread(compile_kernels)
         await asyncio.to_thread(warm, self.settings.parameters())
-
-
-class _Server(uvicorn.Server):
-    """The signals are ours: the server would end before the worker has drained."""
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _server(application: Any, settings: Settings) -> _Server:
-    certificate, key = settings.http_tls_certificate_file, settings.http_tls_key_file
-    return _Server(
-        uvicorn.Config(
-            application,
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            server_header=False,
-            timeout_graceful_shutdown=max(1, round(settings.http_shutdown_timeout_s)),
-            ssl_certfile=None if certificate is None else str(certificate),
-            ssl_keyfile=None if key is None else str(key),
-        )
-    )
 
 
 async def _cancelled(tasks: Sequence["asyncio.Task[Any]"]) -> None:

@@ -110,7 +110,6 @@ class Settings(ModelSettings):
     field_strikes_max: Count = Field(1_000, description="strikes of a field, those nearest to the spot")
     field_expiries_max: Count = Field(200, description="expiries of a field, those that settle first")
     field_retention_s: Positive = Field(3_600.0, description="topic field")
-    feed_queue_records_max: Count = Field(50_000, description="records between a source and the log")
 
     # HTTP
     http_host: str = Field("127.0.0.1", min_length=1, description="address to listen on")
@@ -118,9 +117,22 @@ class Settings(ModelSettings):
     http_api_key: SecretStr | None = Field(None, description="asked of /v1 as X-API-Key; unset = open")
     http_tls_certificate_file: Path | None = Field(None, description="serve HTTPS")
     http_tls_key_file: Path | None = Field(None, description="key of the certificate")
-    http_requests_per_minute: int = Field(6_000, ge=0, description="per client address; 0 = no limit")
+    http_tls_key_password: SecretStr | None = Field(None, description="where the key is encrypted")
+    http_proxy_addresses: str = Field(
+        "", description="addresses, with commas, of proxies whose X-Forwarded-For is believed"
+    )
+    http_requests_per_minute: int = Field(
+        6_000, ge=0, description="per client address (IPv6: its /64); 0 = no limit; beyond it 429"
+    )
+    http_connections_max: Count = Field(500, description="open connections, streams included; one more gets 503")
+    http_head_bytes_max: int = Field(16_384, ge=1_024, le=1 << 20, description="of a request's line and headers")
+    http_body_bytes_max: Count = Field(1_048_576, description="of a request's body; a longer one gets 413")
+    http_request_timeout_s: Positive = Field(10.0, description="for a client to send its request, head and body each")
+    http_send_timeout_s: Positive = Field(30.0, description="a client that reads nothing for so long is cut off")
+    http_idle_timeout_s: Positive = Field(5.0, description="between two requests of a connection")
     http_shutdown_timeout_s: Positive = Field(5.0, description="for open requests, after SIGTERM")
     stream_clients_max: Count = Field(200, description="open /v1/stream connections")
+    stream_clients_of_address_max: Count = Field(20, description="of those, from one address; beyond it 429")
     stream_queue_max: Count = Field(256, description="events kept for a slow stream client before it is dropped")
     stream_heartbeat_s: Positive = Field(10.0, description="comment on an idle stream")
     stream_interval_ms: int = Field(100, ge=0, le=10_000, description="a client gets each underlying at most so often")
@@ -149,8 +161,15 @@ class Settings(ModelSettings):
                 given, missing = (first, second) if getattr(self, second) is None else (second, first)
                 msg = f"{variable(given)}: is set without {variable(missing)}; set both or neither"
                 raise ValueError(msg)
-        if self.kafka_security_protocol.startswith("SASL") and self.kafka_sasl_username is None:
-            msg = f"{variable('kafka_security_protocol')}: SASL needs {variable('kafka_sasl_username')} and _PASSWORD"
+        protocol, name = self.kafka_security_protocol, variable("kafka_security_protocol")
+        if protocol.startswith("SASL") and self.kafka_sasl_username is None:
+            msg = f"{name}: SASL needs {variable('kafka_sasl_username')} and _PASSWORD"
+            raise ValueError(msg)
+        if self.kafka_sasl_username is not None and not protocol.startswith("SASL"):
+            msg = f"{variable('kafka_sasl_username')}: {protocol} sends no password; set {name}=SASL_SSL"
+            raise ValueError(msg)
+        if self.kafka_ssl_certificate_file is not None and not protocol.endswith("SSL"):
+            msg = f"{variable('kafka_ssl_certificate_file')}: {protocol} shows no certificate; set {name}=SSL"
             raise ValueError(msg)
         return self
 

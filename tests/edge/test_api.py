@@ -211,7 +211,7 @@ def test_answers_are_not_cached_and_page_files_are_asked_for_anew(http: httpx.Cl
 
 
 def test_with_a_key_the_market_asks_for_it_and_health_does_not() -> None:
-    """The page, the probes and the metrics stay open."""
+    """The page and the probes stay open; the metrics tell the market's numbers, so a scraper brings the key."""
     with Service(Settings(http_api_key=SecretStr("open sesame"))).serve() as service:
         service.put(pressure())
         with httpx.Client(base_url=service.address) as client:
@@ -220,7 +220,9 @@ def test_with_a_key_the_market_asks_for_it_and_health_does_not() -> None:
             assert client.get("/v1/SIM/status", headers={"X-API-Key": "wrong"}).status_code == 401
             assert client.get("/v1/stream").status_code == 401
             assert client.get("/v1/SIM/status", headers={"X-API-Key": "open sesame"}).status_code == 200
-            assert [client.get(path).status_code for path in ("/", "/healthz", "/metrics")] == [200, 200, 200]
+            assert [client.get(path).status_code for path in ("/", "/healthz", "/docs")] == [200, 200, 200]
+            assert client.get("/metrics").status_code == 401
+            assert client.get("/metrics", headers={"Authorization": "Bearer open sesame"}).status_code == 200
 
 
 def test_too_many_requests_in_a_minute_are_refused_until_the_next() -> None:

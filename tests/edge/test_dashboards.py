@@ -65,6 +65,7 @@ def busy(service: Service, number: int) -> None:
         metrics.restored(0, 0.8)
         metrics.loop_lag(0.0004)
         metrics.stream_dropped("slow")
+        metrics.http_refused("rate")
         metrics.view_rejected("undecodable")
         metrics.field_done("written", 0.4)
 

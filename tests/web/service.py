@@ -1,15 +1,13 @@
 """The real application on a real port: uvicorn in a thread, fed through the real view."""
 
 import asyncio
+import socket
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import httpx
-import uvicorn
-
-from dhpe.edge.api import build_api
+from dhpe.edge.api import build_api, build_server
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.view import View, ViewLimits
 from dhpe.field_outputs import Field
@@ -93,21 +91,14 @@ class RunningService:
 
     def __init__(self, service: Service, port: int = 0) -> None:
         self._service = service
-        config = uvicorn.Config(
-            service.application,
-            host="127.0.0.1",
-            port=port,
-            log_level="warning",
-            timeout_graceful_shutdown=5,
-            lifespan="off",
-        )
-        self._server = uvicorn.Server(config)
+        self._listener = socket.create_server(("127.0.0.1", port))
+        self._server = build_server(service.application, service.settings, service.metrics)
         self._thread = threading.Thread(target=self._run, daemon=True)
 
     def _run(self) -> None:
         async def serve() -> None:
             self._service._loop = asyncio.get_running_loop()
-            await self._server.serve()
+            await self._server.serve(sockets=[self._listener])
 
         asyncio.run(serve())
 
@@ -119,9 +110,8 @@ class RunningService:
             assert self._thread.is_alive()
             assert time.monotonic() < until, "uvicorn did not start"
             time.sleep(0.01)
-        port = self._server.servers[0].sockets[0].getsockname()[1]
-        self._service.address = f"http://127.0.0.1:{port}"
-        assert httpx.get(f"{self._service.address}/healthz").status_code == 200
+        scheme = "https" if self._service.settings.http_tls_certificate_file is not None else "http"
+        self._service.address = f"{scheme}://127.0.0.1:{self._listener.getsockname()[1]}"
         return self._service
 
     def __exit__(self, *_: object) -> None:

@@ -10,6 +10,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 from aiokafka.record import default_records
 
+from dhpe.edge.kafka_refusals import FORBIDDEN, refusal
 from dhpe.edge.log import LogError, LogUnavailable
 from dhpe.settings import Settings, variable
 
@@ -28,16 +29,22 @@ def require_compiled_records() -> None:
         )
 
 
-def unavailable(settings: Settings, error: BaseException) -> LogUnavailable:
-    """One line on a broker that does not answer."""
-    detail = str(error) or type(error).__name__
-    return LogUnavailable(
-        f"Kafka at {settings.kafka_bootstrap_servers} ({variable('kafka_bootstrap_servers')}): {detail}"
-    )
+def unavailable(settings: Settings, error: BaseException) -> LogError:
+    """One line on a broker that does not answer, which may pass, or does not allow, which will not."""
+    where = f"Kafka at {settings.kafka_bootstrap_servers} ({variable('kafka_bootstrap_servers')})"
+    if isinstance(error, FORBIDDEN):
+        who = settings.kafka_sasl_username or "this client"
+        return LogError(f"{where} does not allow it to {who!r}: {error}; docs/security.md lists the rights it needs")
+    return LogUnavailable(f"{where}: {str(error) or type(error).__name__}")
 
 
 async def connect(client: Any, settings: Settings, close: Callable[[], Awaitable[None]]) -> None:
-    """Start ``client``, trying again until ``kafka_connect_timeout_s``; one that cannot connect is closed."""
+    """Start ``client``, trying again until ``kafka_connect_timeout_s``; one that cannot connect is closed.
+
+    Raises:
+        LogUnavailable: no broker answers in time.
+        LogError: a broker answers and will not let us in; that is not tried again.
+    """
     limit_s = settings.kafka_connect_timeout_s
     deadline = time.monotonic() + limit_s
     while True:
@@ -45,8 +52,14 @@ async def connect(client: Any, settings: Settings, close: Callable[[], Awaitable
             async with asyncio.timeout(max(CONNECT_PAUSE_S, deadline - time.monotonic())):
                 await client.start()
         except (KafkaError, OSError, TimeoutError) as error:
+            refused = await refusal(settings, connection(settings))
+            if refused is not None and refused.final:
+                await close()
+                raise LogError(refused.sentence) from error
             if time.monotonic() + CONNECT_PAUSE_S >= deadline:
                 await close()
+                if refused is not None:
+                    raise LogUnavailable(refused.sentence) from error
                 raise LogUnavailable(
                     f"no Kafka broker answers at {settings.kafka_bootstrap_servers} within {limit_s:g} s: "
                     f"start it (`make broker`), or correct {variable('kafka_bootstrap_servers')}"
@@ -70,20 +83,36 @@ def connection(settings: Settings) -> dict[str, Any]:
         "security_protocol": settings.kafka_security_protocol,
     }
     if settings.kafka_security_protocol.endswith("SSL"):
-        context = ssl.create_default_context(cafile=settings.kafka_ssl_ca_file)
-        if settings.kafka_ssl_certificate_file is not None:
-            password = settings.kafka_ssl_key_password
-            context.load_cert_chain(
-                settings.kafka_ssl_certificate_file,
-                settings.kafka_ssl_key_file,
-                password.get_secret_value() if password is not None else None,
-            )
-        arguments["ssl_context"] = context
+        arguments["ssl_context"] = _tls(settings)
     if settings.kafka_sasl_password is not None:
         arguments["sasl_mechanism"] = settings.kafka_sasl_mechanism
         arguments["sasl_plain_username"] = settings.kafka_sasl_username
         arguments["sasl_plain_password"] = settings.kafka_sasl_password.get_secret_value()
     return arguments
+
+
+def _tls(settings: Settings) -> ssl.SSLContext:
+    authority, certificate = settings.kafka_ssl_ca_file, settings.kafka_ssl_certificate_file
+    try:
+        context = ssl.create_default_context(cafile=authority)
+    except OSError as error:
+        raise LogError(
+            f"{authority}: {error.strerror or 'holds no certificate'}; correct {variable('kafka_ssl_ca_file')}"
+        ) from error
+    if certificate is not None:
+        password = settings.kafka_ssl_key_password
+        try:
+            # an empty password, or OpenSSL would ask for one on the terminal and wait
+            context.load_cert_chain(
+                certificate, settings.kafka_ssl_key_file, "" if password is None else password.get_secret_value()
+            )
+        except OSError as error:
+            raise LogError(
+                f"{certificate} and {settings.kafka_ssl_key_file}: {error.strerror or error}; correct "
+                f"{variable('kafka_ssl_certificate_file')}, {variable('kafka_ssl_key_file')} or "
+                f"{variable('kafka_ssl_key_password')}"
+            ) from error
+    return context
 
 
 def make_producer(settings: Settings, transactional_id: str | None = None) -> AIOKafkaProducer:

@@ -91,6 +91,7 @@ class Metrics:
         self._loop_lag_s = self._gauge("dhpe_loop_lag_seconds", "How late the event loop wakes")
         self._clients = self._gauge("dhpe_stream_clients", "Open event streams")
         self._dropped = self._counter("dhpe_stream_dropped", "Event streams dropped, by reason", "reason")
+        self._http_refused = self._counter("dhpe_http_refused", "Requests and connections refused, by reason", "reason")
         self._view_rejected = self._counter(
             "dhpe_view_rejected", "Output records the view left out, by reason", "reason"
         )
@@ -189,8 +190,12 @@ class Metrics:
         self._clients.set(count)
 
     def stream_dropped(self, reason: str) -> None:
-        """An event stream was refused or ended by us: ``slow`` or ``full``."""
+        """An event stream was refused or ended by us: ``slow``, ``full`` or ``address``."""
         self._dropped.labels(reason).inc()
+
+    def http_refused(self, reason: str) -> None:
+        """A request was refused, or a connection closed: ``rate``, ``key``, ``body``, ``slow_request`` and so on."""
+        self._http_refused.labels(reason).inc()
 
     def view_rejected(self, reason: str) -> None:
         """A record of an output topic was left out: ``undecodable`` or ``too_many_underlyings``."""

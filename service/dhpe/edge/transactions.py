@@ -16,7 +16,8 @@ from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.producer.transaction_manager import TransactionState
 
-from dhpe.edge.log import CommitFailed, Fenced, LogUnavailable, OutRecord
+from dhpe.edge.kafka_refusals import FORBIDDEN
+from dhpe.edge.log import CommitFailed, Fenced, LogError, LogUnavailable, OutRecord
 
 STOP_TIMEOUT_S: Final = 3.0
 
@@ -43,6 +44,7 @@ class TakingTurns:
 
         Raises:
             LogUnavailable: the broker did not give a producer id in time.
+            LogError: its rules do not allow us one.
         """
         await self.stop()
         try:
@@ -53,9 +55,8 @@ class TakingTurns:
                     await producer.start()
         except (KafkaError, TimeoutError) as error:
             await self.stop()
-            raise LogUnavailable(
-                f"no transactional producer for partition {self._partition}: {error or 'no answer'}"
-            ) from error
+            fault = LogError if isinstance(error, FORBIDDEN) else LogUnavailable
+            raise fault(f"no transactional producer for partition {self._partition}: {error or 'no answer'}") from error
         except BaseException:
             await self.stop()
             raise

@@ -32,6 +32,7 @@ class ViewLimits:
     history_points: int = 1_200
     history_interval_ms: int = 500
     stream_clients: int = 200
+    stream_clients_of_address: int = 20
     stream_queue: int = 256
 
     @classmethod
@@ -44,6 +45,7 @@ class ViewLimits:
             history_points=settings.history_points_max,
             history_interval_ms=settings.history_interval_ms,
             stream_clients=settings.stream_clients_max,
+            stream_clients_of_address=settings.stream_clients_of_address_max,
             stream_queue=settings.stream_queue_max,
         )
 
@@ -120,7 +122,11 @@ def _key(update: Update) -> tuple[str, str]:
 
 
 class StreamFull(Exception):  # noqa: N818 - a state of the service, not a mistake
-    """As many listeners as allowed are there already."""
+    """As many listeners as allowed are there already; ``of_address``: from this address."""
+
+    def __init__(self, *, of_address: bool) -> None:
+        super().__init__()
+        self.of_address = of_address
 
 
 class Subscription:
@@ -131,8 +137,11 @@ class Subscription:
     dropped: ``ended`` says "slow". It may come back and name the last alert that it saw.
     """
 
-    def __init__(self, underlying: str | None, alerts_max: int, known: Iterable[Update] = ()) -> None:
+    def __init__(
+        self, underlying: str | None, alerts_max: int, known: Iterable[Update] = (), address: str = ""
+    ) -> None:
         self.underlying = underlying
+        self.address = address
         self.ended: Literal["", "slow", "shutdown", "closed"] = ""
         self._alerts_max = alerts_max
         self._alerts = 0
@@ -253,8 +262,10 @@ class View:
         """The headline of the last minutes, oldest first, one point per ``history_interval_ms`` of event time."""
         return list(self._history.get(underlying, ()))
 
-    def subscribe(self, underlying: str | None, after_alert: str | None = None) -> Subscription:
+    def subscribe(self, underlying: str | None, after_alert: str | None = None, address: str = "") -> Subscription:
         """Listen to ``underlying`` (None: to all), beginning with what is known now.
+
+        ``address`` is whose listener it is; without one, only the limit of all holds.
 
         With ``after_alert`` the alerts after that one come first, so that a reader who lost the connection
         misses none that is still kept.
@@ -264,9 +275,13 @@ class View:
         """
         if len(self._subscriptions) >= self._limits.stream_clients:
             self._metrics.stream_dropped("full")
-            raise StreamFull
+            raise StreamFull(of_address=False)
+        of_address = sum(one.address == address for one in self._subscriptions) if address else 0
+        if of_address >= self._limits.stream_clients_of_address:
+            self._metrics.stream_dropped("address")
+            raise StreamFull(of_address=True)
         known = self._known_now(underlying, after_alert)
-        subscription = Subscription(underlying, self._limits.stream_queue, known)
+        subscription = Subscription(underlying, self._limits.stream_queue, known, address)
         if self._closed:
             subscription.end("shutdown")
         self._subscriptions.add(subscription)

@@ -14,7 +14,8 @@ from starlette.staticfiles import StaticFiles
 from dhpe import __version__
 from dhpe.edge.api import problems
 from dhpe.edge.api.answers import Answers
-from dhpe.edge.api.guards import RequestLimit, SecurityHeaders, key_check
+from dhpe.edge.api.guards import key_check
+from dhpe.edge.api.limits import BodyLimit, RequestLimit
 from dhpe.edge.api.problems import RETRY_AFTER_S, Problem, ProblemDetails, documented
 from dhpe.edge.api.routes import Explain, Health, build_routes, explain_route
 from dhpe.edge.metrics import CONTENT_TYPE, Metrics
@@ -64,22 +65,23 @@ def build_api(
         redoc_url=None,
     )
     key = settings.http_api_key
-    guards = [] if key is None else [Depends(key_check(key))]
-    refusals = documented(429) | (documented(401) if guards else {})
+    guards = [] if key is None else [Depends(key_check(key, metrics))]
+    refusals = documented(408, 413, 429) | (documented(401) if guards else {})
     market = build_routes(view, health, settings, metrics, answers)
     application.include_router(market, dependencies=guards, responses=refusals)
     application.include_router(explain_route(explain), dependencies=guards, responses=refusals)
-    application.include_router(_operation(health, metrics))
+    application.include_router(_operation(health))
+    application.include_router(_metrics(metrics), dependencies=guards, responses=refusals)
     application.include_router(_pages())
     application.mount("/web", StaticFiles(directory=WEB), name="web")
     problems.install(application)
     _describe_problems(application)
-    application.add_middleware(RequestLimit, per_minute=settings.http_requests_per_minute, now_s=now_s)
-    application.add_middleware(SecurityHeaders, tls=settings.http_tls_certificate_file is not None)
+    application.add_middleware(BodyLimit, settings=settings, metrics=metrics)
+    application.add_middleware(RequestLimit, per_minute=settings.http_requests_per_minute, metrics=metrics, now_s=now_s)
     return application
 
 
-def _operation(health: Health, metrics: Metrics) -> APIRouter:
+def _operation(health: Health) -> APIRouter:
     router = APIRouter(tags=["operation"])
 
     @router.get("/healthz", responses=documented(503))
@@ -96,6 +98,12 @@ def _operation(health: Health, metrics: Metrics) -> APIRouter:
         if not ready:
             raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, reason, {"retry-after": str(RETRY_AFTER_S)})
         return State(status="ready")
+
+    return router
+
+
+def _metrics(metrics: Metrics) -> APIRouter:
+    router = APIRouter(tags=["operation"])
 
     @router.get(
         "/metrics",

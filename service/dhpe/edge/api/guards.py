@@ -1,21 +1,21 @@
-"""What every answer passes: security headers, a limit on requests, and the API key where one is set.
+"""What every answer passes: security headers, and the API key where one is set.
 
 Plain ASGI, because a middleware that buffers would break the event stream.
 """
 
 import hmac
-from collections import OrderedDict
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Annotated, Final
 
-from fastapi import Security
+from fastapi import Header, Security
 from fastapi.security import APIKeyHeader
 from pydantic import SecretStr
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dhpe.edge.api.problems import Problem, answer
+from dhpe.edge.api.problems import Problem
+from dhpe.edge.metrics import Metrics
 
 POLICY: Final = "default-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
 DOCS_POLICY: Final = POLICY + "; img-src 'self' data:"
@@ -30,8 +30,6 @@ HEADERS: Final = {
     "permissions-policy": "camera=(), geolocation=(), microphone=(), payment=()",
 }
 YEAR_S: Final = 365 * 86_400
-ADDRESSES_MAX: Final = 10_000
-MINUTE_S: Final = 60
 
 
 class SecurityHeaders:
@@ -62,45 +60,20 @@ class SecurityHeaders:
         await self._application(scope, receive, send_with_headers)
 
 
-class RequestLimit:
-    """At most ``per_minute`` requests to /v1 from one address in one minute of the clock (0: no limit)."""
-
-    def __init__(self, application: ASGIApp, *, per_minute: int, now_s: Callable[[], float]) -> None:
-        self._application = application
-        self._per_minute = per_minute
-        self._now_s = now_s
-        self._minute = 0
-        self._counts: OrderedDict[str, int] = OrderedDict()
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass the request on, or answer 429 with the seconds until the next minute."""
-        if scope["type"] == "http" and self._per_minute and scope["path"].startswith("/v1/"):
-            wait_s = self._wait_s((scope.get("client") or ("",))[0])
-            if wait_s:
-                detail = f"More than {self._per_minute} requests in this minute; come back in {wait_s} s"
-                refusal = answer(scope["path"], HTTPStatus.TOO_MANY_REQUESTS, detail, {"retry-after": str(wait_s)})
-                await refusal(scope, receive, send)
-                return
-        await self._application(scope, receive, send)
-
-    def _wait_s(self, address: str) -> int:
-        minute, second = divmod(int(self._now_s()), MINUTE_S)
-        if minute != self._minute:
-            self._minute = minute
-            self._counts.clear()
-        count = self._counts.pop(address, 0) + 1
-        self._counts[address] = count
-        if len(self._counts) > ADDRESSES_MAX:
-            self._counts.popitem(last=False)
-        return MINUTE_S - second if count > self._per_minute else 0
-
-
-def key_check(expected: SecretStr) -> Callable[[str | None], None]:
-    """The dependency that asks for ``expected`` in the header X-API-Key."""
+def key_check(expected: SecretStr, metrics: Metrics) -> Callable[[str | None, str | None], None]:
+    """The dependency that asks for ``expected`` in the header X-API-Key, or as a bearer's token."""
     scheme = APIKeyHeader(name="X-API-Key", auto_error=False, description="Set by DHPE_HTTP_API_KEY")
+    secret = expected.get_secret_value().encode()
 
-    def check(given: Annotated[str | None, Security(scheme)]) -> None:
-        if given is None or not hmac.compare_digest(given.encode(), expected.get_secret_value().encode()):
+    def check(
+        given: Annotated[str | None, Security(scheme)],
+        authorization: Annotated[str | None, Header(include_in_schema=False)] = None,
+    ) -> None:
+        if given is None and authorization is not None:
+            given = authorization.removeprefix("Bearer ")
+        # headers come as latin-1: the bytes that were sent
+        if given is None or not hmac.compare_digest(given.encode("latin-1"), secret):
+            metrics.http_refused("key")
             raise Problem(HTTPStatus.UNAUTHORIZED, "This service asks for its key in the header X-API-Key")
 
     return check

@@ -36,14 +36,20 @@ class ProblemDetails(BaseModel):
 
 def answer(path: str, status: int, detail: str, headers: Mapping[str, str] | None = None) -> Response:
     """The problem document as a response."""
-    body = {
-        "type": "about:blank",
-        "title": HTTPStatus(status).phrase,
-        "status": status,
-        "detail": detail,
-        "instance": path,
-    }
-    return Response(msgspec.json.encode(body), status, headers=dict(headers or {}), media_type=CONTENT_TYPE)
+    return Response(body_of(path, status, detail), status, headers=dict(headers or {}), media_type=CONTENT_TYPE)
+
+
+def body_of(path: str, status: int, detail: str) -> bytes:
+    """The problem document."""
+    return msgspec.json.encode(
+        {
+            "type": "about:blank",
+            "title": HTTPStatus(status).phrase,
+            "status": status,
+            "detail": detail,
+            "instance": path,
+        }
+    )
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:

@@ -5,10 +5,11 @@ from http import HTTPStatus
 from typing import Annotated, Any, Final, Protocol
 
 import msgspec
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 
 from dhpe.edge.api import models
 from dhpe.edge.api.answers import Answers
+from dhpe.edge.api.limits import counted_as
 from dhpe.edge.api.problems import RETRY_AFTER_S, Problem, documented
 from dhpe.edge.api.stream import EventStream
 from dhpe.edge.explain import Explanation
@@ -115,17 +116,17 @@ def build_routes(view: View, health: Health, settings: Settings, metrics: Metric
         description=_STREAM_DESCRIPTION,
     )
     async def stream(
+        request: Request,
         underlying: Annotated[str | None, Query(min_length=1, max_length=64, description="None: all")] = None,
         last_event_id: Annotated[str | None, Header(max_length=256, description="Id of the last alert seen")] = None,
     ) -> Response:
         if underlying is not None and health.ready()[0]:
             latest_of(underlying)  # while not ready the stream waits for it instead
+        address = counted_as(request.client.host if request.client is not None else "")
         try:
-            subscription = view.subscribe(underlying, last_event_id)
-        except StreamFull:
-            detail = f"All {settings.stream_clients_max} places of the stream are taken (DHPE_STREAM_CLIENTS_MAX)"
-            headers = {"retry-after": str(RETRY_AFTER_S)}
-            raise Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers) from None
+            subscription = view.subscribe(underlying, last_event_id, address)
+        except StreamFull as full:
+            raise _no_place(settings, full) from None
         return EventStream(view, subscription, answers, metrics, settings)
 
     @router.get("/{underlying}/amplification", response_model=models.Amplification, responses=documented(404, 422, 503))
@@ -190,6 +191,15 @@ def _with_field_routes(
         return answer(underlying, "surface")
 
     return router
+
+
+def _no_place(settings: Settings, full: StreamFull) -> Problem:
+    headers = {"retry-after": str(RETRY_AFTER_S)}
+    if full.of_address:
+        limit = f"{settings.stream_clients_of_address_max} streams (DHPE_STREAM_CLIENTS_OF_ADDRESS_MAX)"
+        return Problem(HTTPStatus.TOO_MANY_REQUESTS, f"Your address has {limit} open already", headers)
+    detail = f"All {settings.stream_clients_max} places of the stream are taken (DHPE_STREAM_CLIENTS_MAX)"
+    return Problem(HTTPStatus.SERVICE_UNAVAILABLE, detail, headers)
 
 
 def _json(body: bytes) -> Response:
