@@ -45,7 +45,7 @@ def _forward(underlying: Underlying, spot: float | None) -> float | None:
     market = underlying.market
     expiries = underlying.book.state.expiries[: int(market["expiries"])]
     open_rows = expiries[expiries["settles_ns"] > market["ts_ns"]]
-    if spot is None or len(open_rows) == 0 or market["surface_slot"] < 0:
+    if spot is None or len(open_rows) == 0 or not market["surface_spot"] > 0:
         return None
     nearest = open_rows[open_rows["settles_ns"].argmin()]
     return spot * float(forward_ratio(nearest, int(market["ts_ns"])))

@@ -1,7 +1,9 @@
 """What a broken or poor market does: each input has a defined answer and a named reason, and no number becomes NaN."""
 
 import math
+import re
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -314,3 +316,11 @@ def test_a_broken_market_has_a_defined_answer(case: Row) -> None:
     assert broken_numbers(engine) == []
     book = engine.underlyings[NAME].book
     assert set(vol_counts(book.state.contracts, len(book)).by_reason) - {"solved"} == case.vol_reasons
+
+
+def test_every_reason_has_its_sentence(project: Path) -> None:
+    """The words that the service can say are those of the glossary, no more and no fewer."""
+    sources = [project / "service" / "dhpe" / name for name in ("reading.py", "edge/steps.py")]
+    text = "\n".join(source.read_text(encoding="utf-8") for source in sources)
+    said = set(re.findall(r'reasons\.add\("(\w+)"\)', text)) | {"spot_unknown", "data_loss"}
+    assert said == set(REASONS)

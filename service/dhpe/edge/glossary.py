@@ -34,6 +34,8 @@ REASONS: Final[dict[str, str]] = {
     "one_expiry": "the surface is one smile, its term structure unknown",
     "open_interest_missing": "fewer than half of the open series have an open interest or a reported position",
     "overhedging": "a gain below -1 while hedging is slower than the bar",
+    "quotes_late": "many quotes come after a newer one with news, so that sides are told from old quotes",
+    "quotes_old": "the quotes that trades find are old on average",
     "rates_refused": "a told forward or discount is beyond 100 % a year and is not used",
     "spot_stale": "the last spot is too old",
     "spot_unknown": "no spot yet",
