@@ -7,7 +7,7 @@ system := bash deploy/setup/system.sh
 python := bash deploy/setup/python.sh
 export PYTHON
 
-.PHONY: help demo test setup check bench broker image picture schemas documents sessions locks format audit sbom
+.PHONY: help demo test setup check bench chaos soak broker image picture schemas documents sessions locks format audit sbom
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -44,6 +44,12 @@ bench: ## what this machine does: parts beside their baselines, and the speed ta
 	@$(system) java maven
 	@$(bin)/python tests/benchmarks/transactions.py
 	@$(bin)/python tests/benchmarks/shares.py
+
+chaos: ## every fault many times on real brokers, an hour; the table of what was lost, doubled, different
+	@$(system) java maven
+	@$(python) dev
+	@$(bin)/dhpe kernels
+	@PYTHONPATH=tests:tests/kafka $(bin)/python -m faults.chaos --json chaos.json
 
 broker: ## a real Kafka (KRaft) on 127.0.0.1:9092, in the foreground
 	@$(system) java maven
