@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import structlog
 
-from dhpe.edge.log import LogError, LogRecord, OnPartitions, OutRecord, PartitionLog, RecordsLost
+from dhpe.edge.log import LogError, LogRecord, LogUnavailable, OnPartitions, OutRecord, PartitionLog, RecordsLost
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.sqlite import SqliteLog
 from dhpe.edge.topic_names import TopicNames
@@ -213,3 +213,52 @@ async def test_a_partition_that_comes_back_keeps_its_state(log: SqliteLog) -> No
         await drained(workers, log, NAMES)
         assert worker._stepper is stepper
     assert await written(log, NAMES) == expected(batches, SETTINGS)
+
+
+class AwayPartition(DeafPartition):
+    """A log that refuses three owners in a row, longer than the patience with a stuck one, then answers again."""
+
+    def __init__(self, real: PartitionLog) -> None:
+        super().__init__(real)
+        self.refusals = 0
+
+    async def fence(self) -> dict[str, int]:
+        """Refuse, or do it."""
+        if self.refusals > 0:
+            self.refusals -= 1
+            raise LogUnavailable("nobody answers")
+        return await self._real.fence()
+
+    async def fetch(self, topics: Sequence[str], records_max: int, wait_s: float) -> list[LogRecord]:
+        """As it is, or away."""
+        if self.refusals > 0:
+            raise LogUnavailable("nobody answers")
+        return await self._real.fetch(topics, records_max, wait_s)
+
+    def lag(self, topic: str) -> int:
+        """As it is."""
+        return self._real.lag(topic)
+
+
+async def test_a_log_that_is_away_is_waited_for_with_the_state_kept(tmp_path: Path) -> None:
+    """An outage ends no process, for a new one could do no more; afterwards the work goes on without a restore."""
+    settings = Settings(progress_timeout_s=2.5, drain_timeout_s=30.0)
+    log = sqlite_log(tmp_path, settings)
+    await log.start()
+    away = AwayPartition(log.own(0))
+    log.own = lambda _: away  # type: ignore[assignment,method-assign,return-value]
+    batches = market(6, ("SIMA",))
+    metrics = Metrics()
+    async with working(log, settings, metrics) as workers:
+        await put(log, messages(batches[:3]), NAMES)
+        await drained(workers, log, NAMES)
+        worker = workers.worker(0)
+        assert worker is not None
+        state = worker._stepper
+        away.refusals = 3
+        await until(lambda: away.refusals == 0)
+        await put(log, messages(batches[3:]), NAMES)
+        await drained(workers, log, NAMES)
+        assert worker._stepper is state
+    assert await written(log, NAMES) == expected(batches, settings)
+    await log.stop()

@@ -7,7 +7,7 @@ would block the partition for ever. Nothing is committed by the consumer, and no
 
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from functools import partial
 from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
@@ -28,6 +28,7 @@ from dhpe.edge.kafka_clients import (
     make_producer,
     milliseconds,
     require_compiled_records,
+    stop_client,
     unavailable,
 )
 from dhpe.edge.log import (
@@ -75,7 +76,7 @@ class KafkaLog:
             max_poll_interval_ms=milliseconds(settings.kafka_poll_interval_max_s),
             rebalance_timeout_ms=milliseconds(settings.kafka_session_timeout_s),
         )
-        await connect(consumer, settings, consumer.stop)
+        await connect(consumer, settings, partial(stop_client, consumer))
         self._consumer = consumer
 
     async def stop(self) -> None:
@@ -86,7 +87,7 @@ class KafkaLog:
             await self._listener.leave()
         for client in (producer, consumer):
             if client is not None:
-                await client.stop()
+                await stop_client(client)
 
     async def partitions(self, topic: str) -> int:
         """The number of partitions of ``topic``; it is fixed, so it is asked once."""
@@ -135,8 +136,7 @@ class KafkaLog:
                         offsets[index] = metadata.offset + place
         except KafkaError as error:
             self._producer = None  # an idempotent producer that has lost its place does not find it again
-            with suppress(KafkaError):
-                await producer.stop()
+            await stop_client(producer)
             raise unavailable(self.settings, error) from error
         return offsets
 
@@ -144,14 +144,14 @@ class KafkaLog:
         async with self._making_producer:
             if self._producer is None:
                 producer = make_producer(self.settings)
-                await connect(producer, self.settings, producer.stop)
+                await connect(producer, self.settings, partial(stop_client, producer))
                 self._producer = producer
             return self._producer
 
     async def reader(self, positions: Mapping[Place, int]) -> "KafkaReader":
         """Read from these positions on with a consumer that belongs to no group."""
         consumer = AIOKafkaConsumer(**connection(self.settings), **_reading(self.settings, READER_FETCH_WAIT_MS))
-        await connect(consumer, self.settings, consumer.stop)
+        await connect(consumer, self.settings, partial(stop_client, consumer))
         consumer.assign([TopicPartition(*place) for place in positions])
         for place, offset in positions.items():
             consumer.seek(TopicPartition(*place), offset)
@@ -236,7 +236,7 @@ class KafkaReader:
 
     async def close(self) -> None:
         """Close the consumer."""
-        await self._consumer.stop()
+        await stop_client(self._consumer)
 
 
 class KafkaPartition:

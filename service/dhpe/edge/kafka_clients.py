@@ -18,6 +18,7 @@ APPLICATION: Final = "dhpe"
 DEAD_LETTER_ROOM: Final = 64 * 1024
 """A dead letter carries its input whole, and headers: its topic and producer take this much more."""
 CONNECT_PAUSE_S: Final = 0.5
+STOP_TIMEOUT_S: Final = 3.0
 
 
 def require_compiled_records() -> None:
@@ -70,6 +71,22 @@ async def connect(client: Any, settings: Settings, close: Callable[[], Awaitable
             raise
         else:
             return
+
+
+async def stop_client(client: Any) -> None:
+    """Stop a consumer or a producer within ``STOP_TIMEOUT_S``, whatever it has to say.
+
+    It stops in a task of its own: with a request waiting to be tried again, the consumer ends its own stop with a
+    CancelledError, which would end the caller as well. And whoever gives up on the way leaves the sockets open.
+    """
+    stopping = asyncio.create_task(client.stop())
+    _, late = await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
+    if late:
+        stopping.cancel()
+        await asyncio.wait([stopping], timeout=STOP_TIMEOUT_S)
+    if stopping.done() and not stopping.cancelled():
+        stopping.exception()  # the broker is gone, or answers no more; unread, asyncio would report it
+    await (client.client if isinstance(client, AIOKafkaProducer) else client._client).close()  # noqa: SLF001
 
 
 def connection(settings: Settings) -> dict[str, Any]:

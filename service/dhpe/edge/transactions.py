@@ -10,16 +10,15 @@ on either throws both away, and starts again from ``.0`` after checking that the
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.producer.transaction_manager import TransactionState
 
+from dhpe.edge.kafka_clients import STOP_TIMEOUT_S, stop_client
 from dhpe.edge.kafka_refusals import FORBIDDEN
 from dhpe.edge.log import CommitFailed, Fenced, LogError, LogUnavailable, OutRecord
-
-STOP_TIMEOUT_S: Final = 3.0
 
 
 class TakingTurns:
@@ -99,22 +98,28 @@ class TakingTurns:
         self, producer: AIOKafkaProducer, outputs: Sequence[OutRecord], offsets: Mapping[str, int]
     ) -> None:
         await producer.begin_transaction()
-        futures = [
-            await producer.send(
+        futures = []
+        for record in outputs:
+            future = await producer.send(
                 record.topic,
                 value=record.value,
                 key=record.key,
                 partition=self._partition,
                 headers=list(record.headers),
             )
-            for record in outputs
-        ]
+            future.add_done_callback(_read)
+            futures.append(future)
         # without this a refused produce would not stop the commit, and the offsets would move over it
         await asyncio.gather(*futures)
         await producer.send_offsets_to_transaction(
             {TopicPartition(topic, self._partition): offset for topic, offset in offsets.items()}, self._group
         )
         await producer.commit_transaction()
+
+
+def _read(future: "asyncio.Future[Any]") -> None:
+    if not future.cancelled():
+        future.exception()  # that of another record may have ended the step already; unread, asyncio reports it
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:
@@ -126,11 +131,4 @@ async def _discard(producer: AIOKafkaProducer) -> None:
         if manager.state in (TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR):
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await producer.abort_transaction()
-    try:
-        async with asyncio.timeout(STOP_TIMEOUT_S):
-            await producer.stop()
-    except (KafkaError, TimeoutError):
-        pass
-    finally:
-        # stop() gives up at its first error and would leave the sockets open
-        await producer.client.close()
+    await stop_client(producer)

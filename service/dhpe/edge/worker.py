@@ -148,6 +148,8 @@ class PartitionWorker:
             self._metrics.fenced()
         elif isinstance(error, CommitFailed):
             self._metrics.transaction_aborted()
+        else:
+            self._progress()  # who asks a log that is away again and again is not stuck, and keeps its state
 
     async def _take_over(self) -> None:
         """Fence, read the committed offsets, and bring the state to them."""

@@ -5,10 +5,12 @@ import random
 from collections.abc import Awaitable, Callable
 from typing import Final
 
+import msgspec
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
 
+from dhpe.edge.kafka import KafkaLog
 from dhpe.edge.kafka_clients import APPLICATION
 from dhpe.edge.log import OutRecord, partition_of
 from dhpe.edge.topic_names import TopicNames
@@ -19,8 +21,10 @@ from faults.crew import Crew
 from faults.feeder import START_NS, UNDERLYINGS, Feeder
 from faults.monitor import Monitor
 from faults.table import POINTS_OF_A_START, Fault
+from log_contract import read_all
 
 POISON_HEADER: Final = "poison"
+PASSED_OVER: Final = "a kept state is passed over"
 FENCED: Final = "a newer owner works on it"
 SETTLE_S: Final = 3.0
 TAKEOVER_TIMEOUT_S: Final = 120.0
@@ -83,8 +87,22 @@ async def restart(room: Room, fault: Fault) -> None:
 
 async def die(room: Room, fault: Fault) -> None:
     """A worker kills itself between two instructions, the first to the ``count``-th time that it comes there."""
-    times = room.random.randint(1, fault.count)
-    await room.crew.die("w0", f"{fault.target}:{times}", at_start=fault.target in POINTS_OF_A_START)
+    creeping = asyncio.create_task(_creep(room))
+    try:
+        for times in (room.random.randint(1, fault.count), 1, 1):
+            at_start = fault.target in POINTS_OF_A_START
+            if await room.crew.die("w0", f"{fault.target}:{times}", at_start=at_start):
+                return
+    finally:
+        creeping.cancel()
+    raise AssertionError(f"no worker came to {fault.target}: {room.crew.said('w0')[-3000:]}")
+
+
+async def _creep(room: Room) -> None:
+    """Feed a little all the time, so that the worker has what to do."""
+    while True:
+        room.feeder.limit += 0.002
+        await asyncio.sleep(0.5)
 
 
 async def pause(room: Room, fault: Fault) -> None:
@@ -192,6 +210,28 @@ async def poison(room: Room, fault: Fault) -> None:
     room.poisoned += len(flood)
 
 
+async def corrupt(room: Room, fault: Fault) -> None:
+    """The newest states cannot be used: their manifests name a wrong sum, or are no manifests. Then kill -9."""
+    names = TopicNames.of(room.settings)
+    before = room.told(PASSED_OVER)
+    log = KafkaLog(room.settings)
+    await log.start()
+    try:
+        for partition in range(room.settings.topic_partitions):
+            manifests = await read_all(log, names.manifest, partition)
+            assert manifests, "no state was kept: the fault tested nothing"
+            wrong = msgspec.json.decode(manifests[-1].value or b"")
+            wrong["crc32"] ^= 1
+            values = (msgspec.json.encode(wrong), b'{"chain":')
+            await log.append([OutRecord(names.manifest, None, value, (), partition) for value in values])
+    finally:
+        await log.stop()
+    await room.crew.kill(fault.target)
+    room.release()
+    wanted = before + 2 * room.settings.topic_partitions
+    await room.until(lambda: room.told(PASSED_OVER) >= wanted, TAKEOVER_TIMEOUT_S, "corrupt states are passed over")
+
+
 def _bad(chance: random.Random, name: str) -> bytes:
     def trade(underlying: str, ts_event_ns: int, price: str) -> bytes:
         head = f'"kind":"trade","underlying":"{underlying}","ts_event_ns":{ts_event_ns}'
@@ -228,6 +268,6 @@ ACTIONS: Final[dict[str, Callable[[Room, Fault], Awaitable[None]]]] = {
     action.__name__: action
     for action in (
         kill, restart, die, pause, twin, scale, broker_terminate, broker_kill, broker_pause, cluster_down,
-        foreign_init, refuse, poison,
+        foreign_init, refuse, poison, corrupt,
     )
 }  # fmt: skip

@@ -25,10 +25,11 @@ from faults.table import Round
 RECORDS = 420_000
 
 
-async def run(rounds: Sequence[Round], records: int, folder: Path) -> list[Judged]:
-    """All rounds, one after the other; what came before stands in the table even if one cannot be ended."""
+async def run(rounds: Sequence[Round], records: int, folder: Path) -> tuple[list[Judged], list[str]]:
+    """All rounds, one after the other, and the names of those that could not be ended."""
     load = market(records, PARTITIONS)
     judged: list[Judged] = []
+    broken: list[str] = []
     for nodes in sorted({one.nodes for one in rounds}):
         cluster = Cluster(folder / f"nodes-{nodes}", nodes)
         await cluster.open()
@@ -36,11 +37,16 @@ async def run(rounds: Sequence[Round], records: int, folder: Path) -> list[Judge
             for one in rounds:
                 if one.nodes != nodes:
                     continue
-                judged.append(await run_round(one, load, folder / one.name, cluster.address, cluster))
+                try:
+                    judged.append(await run_round(one, load, folder / one.name, cluster.address, cluster))
+                except AssertionError as error:
+                    _say(f"{one.name}: NOT ENDED: {error}")
+                    broken.append(one.name)
+                    continue
                 _say(f"{one.name}: {len(judged[-1].injected)} faults, {judged[-1].seconds:.0f} s, {judged[-1].verdict}")
         finally:
             cluster.close()
-    return judged
+    return judged, broken
 
 
 def main() -> int:
@@ -58,13 +64,13 @@ def main() -> int:
                 _say(f"{one.name} {at:.0%} {fault.name}")
         return 0
     with tempfile.TemporaryDirectory(prefix="dhpe-chaos-") as folder:
-        judged = asyncio.run(run(rounds, arguments.records, Path(folder)))
+        judged, broken = asyncio.run(run(rounds, arguments.records, Path(folder)))
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
     _say(f"\n{machine}, load {os.getloadavg()[0]:.1f}\n\n{report.text(judged)}")
     if arguments.json:
         answer = {"machine": machine, "faults": report.rows(judged), "totals": report.totals(judged)}
         arguments.json.write_text(json.dumps(answer, indent=2) + "\n")
-    dirty = [one.round.name for one in judged if not one.clean]
+    dirty = broken + [one.round.name for one in judged if not one.clean]
     if dirty:
         _say(f"\nNOT CLEAN: {', '.join(dirty)}")
     return 1 if dirty else 0

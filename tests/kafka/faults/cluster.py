@@ -95,6 +95,18 @@ class Cluster:
             said = "\n".join(self._log_file(node).read_text()[-2000:] for node in self._ports)
             raise RuntimeError(f"the brokers did not start: {said}") from error
 
+    async def whole(self) -> bool:
+        """Whether every replica of every partition is in sync: the next broker may go."""
+        admin = AIOKafkaAdminClient(bootstrap_servers=self.address)
+        try:
+            await admin.start()
+            topics = await admin.describe_topics()
+        except (KafkaError, OSError):
+            return False
+        finally:
+            await admin.close()
+        return all(len(part["isr"]) == len(part["replicas"]) for topic in topics for part in topic["partitions"])
+
     def close(self) -> None:
         """Kill what still stands."""
         for node in self._brokers:

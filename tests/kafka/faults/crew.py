@@ -14,6 +14,7 @@ RESTART_S: Final = 0.2
 """What an orchestrator takes to see that a process has ended."""
 DIES_AT: Final = "DHPE_TEST_DIES_AT"
 END_TIMEOUT_S: Final = 60.0
+DEATH_TIMEOUT_S: Final = 40.0
 JOINED: Final = '"event": "assigned"'
 
 
@@ -90,22 +91,31 @@ class Crew:
         await asyncio.sleep(RESTART_S)
         self._start(name)
 
-    async def die(self, name: str, dies_at: str, *, at_start: bool) -> None:
-        """Let a worker kill itself at that point, of its work or of its next start; then start it again."""
+    async def die(self, name: str, dies_at: str, *, at_start: bool) -> bool:
+        """Let a worker kill itself at that point, of its work or of its next start; then start it again.
+
+        Returns whether it came to that point at all.
+        """
         self._dying.add(name)
         self._death(name).write_text(dies_at)
         if at_start:
             await self.kill(name)
         else:
             self._processes[name].send_signal(signal.SIGUSR1)
+        process = self._processes[name]
         try:
-            code = await asyncio.to_thread(self._processes[name].wait, END_TIMEOUT_S)
-        except subprocess.TimeoutExpired:
-            code = None
-        assert code == -signal.SIGKILL, f"{name} ({code}) never came to {dies_at}: {self.said(name)}"
+            async with asyncio.timeout(DEATH_TIMEOUT_S):
+                while process.poll() is None:  # noqa: ASYNC110 - a process has no event
+                    await asyncio.sleep(0.05)
+        except TimeoutError:
+            self._death(name).unlink(missing_ok=True)
+            self._dying.discard(name)
+            return False
+        assert process.returncode == -signal.SIGKILL, f"{name} ({process.returncode}): {self.said(name)}"
         await asyncio.sleep(RESTART_S)
         self._start(name)
         self._dying.discard(name)
+        return True
 
     def double(self, name: str) -> str:
         """Start a second process with the identity of ``name``; returns what it is called here."""

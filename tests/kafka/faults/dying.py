@@ -78,23 +78,27 @@ def arm(death: Death) -> None:
     MortalProducer.death = death
     kafka_clients.AIOKafkaProducer = MortalProducer
     _after(AIOKafkaConnection, "send", lambda _, request, **__: _ended(death, request))
-    fetch = KafkaReader.fetch
+    fetch, append = KafkaReader.fetch, KafkaLog.append
 
     async def fetch_and_die(reader: KafkaReader, records_max: int, wait_s: float) -> Any:
         records = await fetch(reader, records_max, wait_s)
+        # only a restore reads these through a reader
+        if any(record.topic.endswith("state") for record in records):
+            death.at("restore")
         if any(record.topic.endswith(("chain", "ticks")) for record in records):
-            death.at("replay")  # only a restore reads the inputs through a reader
+            death.at("replay")
         return records
 
+    async def append_and_die(log: KafkaLog, records: Any) -> Any:
+        if records[0].topic.endswith("manifest"):
+            death.at("chunks")
+        offsets = await append(log, records)
+        if records[0].topic.endswith("manifest"):
+            death.at("manifest")
+        return offsets
+
     KafkaReader.fetch = fetch_and_die  # type: ignore[method-assign]
-    span = KafkaLog.span
-
-    async def span_and_die(log: KafkaLog, place: tuple[str, int]) -> Any:
-        if place[0].endswith("journal"):
-            death.at("restore")
-        return await span(log, place)
-
-    KafkaLog.span = span_and_die  # type: ignore[method-assign]
+    KafkaLog.append = append_and_die  # type: ignore[method-assign]
 
 
 def _after(owner: Any, name: str, then: Callable[..., None]) -> None:

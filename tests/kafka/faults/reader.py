@@ -8,6 +8,7 @@ from typing import Final, NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from dhpe.edge.kafka_clients import stop_client
 from dhpe.edge.log import Place
 
 WAIT_MS: Final = 200
@@ -76,7 +77,7 @@ class CommittedReader:
                     position = await consumer.position(TopicPartition(*place))
                     self._positions[place] = max(self._positions[place], position)
         finally:
-            await consumer.stop()
+            await stop_client(consumer)
 
 
 async def ends(address: str, places: Iterable[Place], *, committed: bool) -> dict[Place, int]:
@@ -90,5 +91,5 @@ async def ends(address: str, places: Iterable[Place], *, committed: bool) -> dic
     try:
         found = await consumer.end_offsets([TopicPartition(*place) for place in places])
     finally:
-        await consumer.stop()
+        await stop_client(consumer)
     return {(where.topic, where.partition): offset for where, offset in found.items()}

@@ -5,7 +5,7 @@ from typing import Final
 from faults.table import POINTS_OF_A_START, POINTS_OF_A_STEP, Fault, Round
 
 _POINTS: Final = tuple(
-    Fault(f"kill at {point}", "die", point, at=0.1 + 0.1 * number, count=3)
+    Fault(f"kill at {point}", "die", point, at=0.08 + 0.08 * number, count=1 + 2 * (point in POINTS_OF_A_STEP))
     for number, point in enumerate((*POINTS_OF_A_START, *POINTS_OF_A_STEP))
 )
 _FOREIGN: Final = (
@@ -15,6 +15,7 @@ _FOREIGN: Final = (
     Fault("crossed inits, one id retried", "foreign_init", "retried", at=0.25),
     Fault("refused output", "refuse", at=0.3, seconds=3.0),
     Fault("poison flood", "poison", at=0.35, count=3_000),
+    Fault("corrupt newest states, then kill -9", "corrupt", "w0", at=0.4),
 )
 _CREW: Final = (
     *(Fault("kill -9 of each worker", "kill", f"w{n}", at=0.2 + 0.04 * n, repeat=3, every=0.12) for n in range(3)),
@@ -51,7 +52,8 @@ FAST: Final = (
             Fault("kill -9", "kill", "w0", at=0.2, repeat=3, every=0.1),
             Fault("kill at commit", "die", "commit", at=0.5, count=3),
             Fault("kill at ack", "die", "ack", at=0.6, count=3),
-            Fault("kill at replay", "die", "replay", at=0.7, count=3),
+            Fault("kill at chunks", "die", "chunks", at=0.7, count=1),
+            Fault("corrupt newest states, then kill -9", "corrupt", "w0", at=0.75),
             Fault("crossed inits, one id retried", "foreign_init", "retried", at=0.8),
             Fault("refused output", "refuse", at=0.85, seconds=1.0),
             Fault("poison flood", "poison", at=0.9, count=3_000),

@@ -74,6 +74,7 @@ def settings_of(one: Round, address: str) -> Settings:
         "kafka_transaction_timeout_s": 10.0,
         "progress_timeout_s": 20.0,
         "step_records_max": 10,  # many transactions, so that a point between two instructions is reached often
+        "snapshot_interval_s": 1.0,
         "log_level": "info",
     }
     return Settings(**(chosen | one.given))  # type: ignore[arg-type]
@@ -96,6 +97,7 @@ async def run_round(one: Round, load: Load, folder: Path, address: str, cluster:
         for number in range(one.workers):
             crew.hire(f"w{number}")
         injected = await _inject(room, one, feeding)
+        assert not any(task.done() for task in others), others
         await room.until(feeding.done, RECOVERY_TIMEOUT_S, "all is fed")
         feeding.result()
         while not await room.monitor.drained():  # noqa: ASYNC110 - asked of the log
@@ -135,6 +137,9 @@ async def _inject(room: Room, one: Round, feeding: "asyncio.Task[None]") -> list
         what = f"{fault.name} at {at:.0%}"
         await room.until(lambda at=at: room.monitor.share() >= at or feeding.done(), RECOVERY_TIMEOUT_S, what)
         await room.until(room.crew.joined, RECOVERY_TIMEOUT_S, f"all work before {what}")
+        if one.nodes > 1:
+            while not await room.cluster.whole():  # noqa: ASYNC110 - asked of the brokers
+                await asyncio.sleep(0.5)
         mark = room.monitor.mark()
         await ACTIONS[fault.action](room, fault)
         over_s = time.monotonic()

@@ -39,6 +39,6 @@ class Round(NamedTuple):
         )
 
 
-POINTS_OF_A_STEP: Final = ("send", "offsets", "before_commit", "commit", "ack")
+POINTS_OF_A_STEP: Final = ("send", "offsets", "before_commit", "commit", "ack", "chunks", "manifest")
 POINTS_OF_A_START: Final = ("fence", "restore", "replay")
 """Where a mortal worker can kill itself: see ``dying``."""
