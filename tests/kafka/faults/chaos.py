@@ -1,8 +1,10 @@
 """`make chaos`: every fault, many times, over millions of records; prints the table and fails if it is not clean.
 
-    python -m faults.chaos [--records 420000] [--only ROUND…] [--json FILE] [--list]
+    python -m faults.chaos [--records 420000] [--only ROUND…] [--json FILE]
+    python -m faults.chaos --list           every injection with its instant
+    python -m faults.chaos --report FILE…   the table of runs that were written with --json
 
-Records are those of one round. Rounds of three nodes have a cluster of their own; the others share one broker.
+Records are those of one round. Rounds of three brokers have a cluster of their own; the others share one broker.
 """
 
 import argparse
@@ -10,9 +12,10 @@ import asyncio
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from faults import report
@@ -25,37 +28,37 @@ from faults.table import Round
 RECORDS = 420_000
 
 
-async def run(rounds: Sequence[Round], records: int, folder: Path) -> tuple[list[Judged], list[str]]:
-    """All rounds, one after the other, and the names of those that could not be ended."""
+async def run(rounds: Sequence[Round], records: int, folder: Path, judged: Callable[[Judged], None]) -> list[str]:
+    """Run all rounds, one after the other; return the names of those that were not clean, or could not be ended."""
     load = market(records, PARTITIONS)
-    judged: list[Judged] = []
-    broken: list[str] = []
+    dirty: list[str] = []
     for nodes in sorted({one.nodes for one in rounds}):
         cluster = Cluster(folder / f"nodes-{nodes}", nodes)
         await cluster.open()
         try:
             for one in rounds:
-                if one.nodes != nodes:
-                    continue
-                try:
-                    judged.append(await run_round(one, load, folder / one.name, cluster.address, cluster))
-                except AssertionError as error:
-                    _say(f"{one.name}: NOT ENDED: {error}")
-                    broken.append(one.name)
-                    continue
-                _say(f"{one.name}: {len(judged[-1].injected)} faults, {judged[-1].seconds:.0f} s, {judged[-1].verdict}")
+                if one.nodes == nodes:
+                    try:
+                        end = await run_round(one, load, folder / one.name, cluster.address, cluster)
+                    except (AssertionError, TimeoutError) as error:
+                        _say(f"{one.name}: NOT ENDED: {error}")
+                        dirty.append(one.name)
+                    else:
+                        judged(end)
+                        dirty += [] if end.clean else [one.name]
         finally:
             cluster.close()
-    return judged, broken
+    return dirty
 
 
 def main() -> int:
     """Run, print, judge."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--records", type=int, default=RECORDS)
     parser.add_argument("--only", nargs="*", default=None)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--list", action="store_true")
+    parser.add_argument("--report", nargs="*", type=Path)
     arguments = parser.parse_args()
     rounds = [one for one in CHAOS if arguments.only is None or one.name in arguments.only]
     if arguments.list:
@@ -63,14 +66,27 @@ def main() -> int:
             for at, fault in one.schedule():
                 _say(f"{one.name} {at:.0%} {fault.name}")
         return 0
-    with tempfile.TemporaryDirectory(prefix="dhpe-chaos-") as folder:
-        judged, broken = asyncio.run(run(rounds, arguments.records, Path(folder)))
+    if arguments.report:
+        files = [json.loads(file.read_text()) for file in arguments.report]
+        _say(report.text([one for file in files for one in file["rounds"]]))
+        return 0
     machine = f"{os.cpu_count()} cores, {platform.machine()}, Python {platform.python_version()}"
-    _say(f"\n{machine}, load {os.getloadavg()[0]:.1f}\n\n{report.text(judged)}")
-    if arguments.json:
-        answer = {"machine": machine, "faults": report.rows(judged), "totals": report.totals(judged)}
-        arguments.json.write_text(json.dumps(answer, indent=2) + "\n")
-    dirty = broken + [one.round.name for one in judged if not one.clean]
+    ended: list[report.Kept] = []
+
+    def note(one: Judged) -> None:
+        ended.append(report.kept(one))
+        word = "clean" if one.clean else "NOT CLEAN"
+        _say(
+            f"{one.round.name}: {word}, {len(one.injected)} faults, {one.seconds:.0f} s, load {os.getloadavg()[0]:.1f}"
+        )
+        if arguments.json:
+            answer = {"machine": machine, "faults": report.rows(ended), "totals": report.totals(ended), "rounds": ended}
+            arguments.json.write_text(json.dumps(answer, indent=2) + "\n")
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # brokers and workers are ended by whoever ends us
+    with tempfile.TemporaryDirectory(prefix="dhpe-chaos-") as folder:
+        dirty = asyncio.run(run(rounds, arguments.records, Path(folder), note))
+    _say(f"\n{machine}, load {os.getloadavg()[0]:.1f}\n\n{report.text(ended)}")
     if dirty:
         _say(f"\nNOT CLEAN: {', '.join(dirty)}")
     return 1 if dirty else 0

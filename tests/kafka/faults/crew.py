@@ -14,7 +14,7 @@ RESTART_S: Final = 0.2
 """What an orchestrator takes to see that a process has ended."""
 DIES_AT: Final = "DHPE_TEST_DIES_AT"
 END_TIMEOUT_S: Final = 60.0
-DEATH_TIMEOUT_S: Final = 40.0
+DEATH_TIMEOUT_S: Final = 120.0
 JOINED: Final = '"event": "assigned"'
 
 

@@ -37,10 +37,12 @@ class Load(NamedTuple):
         return sum(self.sizes)
 
 
-def market(records: int, partitions: int, *, records_per_message: int = 50, seed: int = SEED) -> Load:
+def market(
+    records: int, partitions: int, *, underlyings: tuple[str, ...] = UNDERLYINGS, records_per_message: int = 50
+) -> Load:
     """About ``records`` records: a crash every 90 s of event time, and interest rates that change."""
     calm = CYCLE[0]._replace(duration_s=22.0)
-    settings = SimulationSettings(seed=seed, underlyings=UNDERLYINGS, phases=(calm, *CYCLE[1:]))
+    settings = SimulationSettings(seed=SEED, underlyings=underlyings, phases=(calm, *CYCLE[1:]))
     messages: list[OutRecord] = []
     sizes: list[int] = []
     done = 0
@@ -53,15 +55,15 @@ def market(records: int, partitions: int, *, records_per_message: int = 50, seed
         if done >= records:
             return Load(messages, sizes)
         if number % RATES_EVERY == RATES_EVERY - 1:
-            for message in _rates(batch, number, partitions):
+            for message in _rates(batch, number, partitions, underlyings):
                 messages.append(message)
                 sizes.append(1)
     raise AssertionError
 
 
-def _rates(batch: Batch, number: int, partitions: int) -> Iterable[OutRecord]:
+def _rates(batch: Batch, number: int, partitions: int, underlyings: Iterable[str]) -> Iterable[OutRecord]:
     ts_event_ns = int(batch.events["ts_event_ns"].max())
-    for name in UNDERLYINGS:
+    for name in underlyings:
         record: dict[str, Any] = {"kind": "rates", "underlying": name, "ts_event_ns": ts_event_ns}
         value = json.dumps(record | {"rate": 0.04 + 1e-5 * (number % 97), "dividend_yield": 0.013}).encode()
         yield OutRecord("chain", name.encode(), value, (), partition_of(name.encode(), partitions))

@@ -5,59 +5,86 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from faults.runner import Injected, Judged
+from faults.runner import Judged
+
+Kept = dict[str, Any]
+"""A round's end as it stands in a JSON file."""
 
 
-def rows(judged: Sequence[Judged]) -> list[dict[str, Any]]:
-    """One row a fault. Lost, doubled and different are those of the rounds in which it was injected."""
-    injected: defaultdict[str, list[Injected]] = defaultdict(list)
-    rounds: defaultdict[str, dict[str, Judged]] = defaultdict(dict)
-    for one in judged:
-        for fault in one.injected:
-            injected[fault.fault.name].append(fault)
-            rounds[fault.fault.name][one.round.name] = one
+def kept(one: Judged) -> Kept:
+    """What the table needs of a round."""
+    return {
+        "round": one.round.name,
+        "brokers": one.round.nodes,
+        "workers": one.round.workers,
+        "records": one.records,
+        "seconds": round(one.seconds),
+        "outputs": one.verdict.outputs,
+        "alerts": one.verdict.alerts,
+        "dead_letters": one.verdict.dead_letters,
+        "poisoned": one.poisoned,
+        "lost": one.verdict.lost + one.missing,
+        "doubled": one.verdict.doubled,
+        "different": one.verdict.different + one.touched_neighbours,
+        "hanging_transactions": one.hanging,
+        "offsets_gone_back": one.backward,
+        "ended_by_themselves": [f"{one.round.name}: {gone.worker} {gone.code}" for gone in one.exits],
+        "injected": [
+            {
+                "fault": injected.fault.name,
+                "at": injected.share,
+                "recovery_s": round(injected.recovery_s, 2),
+                "standstill_s": round(injected.standstill_s, 2),
+            }
+            for injected in one.injected
+        ],
+    }
+
+
+def rows(rounds: Sequence[Kept]) -> list[dict[str, Any]]:
+    """One row a fault. Records, lost, doubled and different are those of the rounds in which it was injected."""
+    injected: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    struck: defaultdict[str, list[Kept]] = defaultdict(list)
+    for one in rounds:
+        for fault in one["injected"]:
+            injected[fault["fault"]].append(fault)
+            if one not in struck[fault["fault"]]:
+                struck[fault["fault"]].append(one)
     return [
         {
             "fault": name,
             "times": len(some),
-            "records": sum(one.records for one in rounds[name].values()),
-            "lost": sum(one.verdict.lost + one.missing for one in rounds[name].values()),
-            "doubled": sum(one.verdict.doubled for one in rounds[name].values()),
-            "different": sum(one.verdict.different + one.touched_neighbours for one in rounds[name].values()),
-            "recovery_median_s": round(statistics.median(one.recovery_s for one in some), 1),
-            "recovery_max_s": round(max(one.recovery_s for one in some), 1),
-            "standstill_max_s": round(max(one.standstill_s for one in some), 1),
+            **{column: sum(one[column] for one in struck[name]) for column in ("records", *BROKEN)},
+            "recovery_median_s": round(statistics.median(one["recovery_s"] for one in some), 1),
+            "recovery_max_s": round(max(one["recovery_s"] for one in some), 1),
+            "standstill_max_s": round(max(one["standstill_s"] for one in some), 1),
         }
         for name, some in injected.items()
     ]
 
 
-def totals(judged: Sequence[Judged]) -> dict[str, Any]:
+BROKEN = ("lost", "doubled", "different")
+SUMS = (
+    "records", "outputs", "alerts", "dead_letters", *BROKEN, "hanging_transactions", "offsets_gone_back",
+    "ended_by_themselves", "seconds",
+)  # fmt: skip
+
+
+def totals(rounds: Sequence[Kept]) -> dict[str, Any]:
     """The run as a whole."""
-    return {
-        "faults": sum(len(one.injected) for one in judged),
-        "records": sum(one.records for one in judged),
-        "outputs": sum(one.verdict.outputs for one in judged),
-        "alerts": sum(one.verdict.alerts for one in judged),
-        "dead_letters": sum(one.verdict.dead_letters for one in judged),
-        "lost": sum(one.verdict.lost + one.missing for one in judged),
-        "doubled": sum(one.verdict.doubled for one in judged),
-        "different": sum(one.verdict.different + one.touched_neighbours for one in judged),
-        "hanging_transactions": sum(one.hanging for one in judged),
-        "offsets_gone_back": sum(one.backward for one in judged),
-        "ended_by_themselves": [f"{one.round.name}: {gone.worker} {gone.code}" for one in judged for gone in one.exits],
-        "seconds": round(sum(one.seconds for one in judged)),
+    sums = {name: [one[name] for one in rounds] for name in SUMS}
+    return {"rounds": len(rounds), "faults": sum(len(one["injected"]) for one in rounds)} | {
+        name: sum(values, [] if name == "ended_by_themselves" else 0)  # type: ignore[arg-type]
+        for name, values in sums.items()
     }
 
 
-def text(judged: Sequence[Judged]) -> str:
-    """Both as a table of Markdown."""
-    head = (
-        "| fault | times | records | lost | doubled | different | recovery s, median | longest | longest standstill s |"
-    )
+def text(rounds: Sequence[Kept]) -> str:
+    """Both as Markdown."""
+    head = "| fault | times | records | lost | doubled | different | recovery s | longest | longest standstill s |"
     lines = [head, "|---|--:|--:|--:|--:|--:|--:|--:|--:|"]
-    lines += ["| " + " | ".join(_cell(value) for value in row.values()) + " |" for row in rows(judged)]
-    lines += ["", *(f"{name}: {_cell(value)}" for name, value in totals(judged).items())]
+    lines += ["| " + " | ".join(_cell(value) for value in row.values()) + " |" for row in rows(rounds)]
+    lines += ["", *(f"{name}: {_cell(value)}" for name, value in totals(rounds).items())]
     return "\n".join(lines)
 
 

@@ -9,13 +9,13 @@ _POINTS: Final = tuple(
     for number, point in enumerate((*POINTS_OF_A_START, *POINTS_OF_A_STEP))
 )
 _FOREIGN: Final = (
-    Fault("foreign init of .0", "foreign_init", "0", at=0.1),
-    Fault("foreign init of .1", "foreign_init", "1", at=0.15),
-    Fault("crossed inits of two owners", "foreign_init", "crossed", at=0.2),
-    Fault("crossed inits, one id retried", "foreign_init", "retried", at=0.25),
-    Fault("refused output", "refuse", at=0.3, seconds=3.0),
-    Fault("poison flood", "poison", at=0.35, count=3_000),
-    Fault("corrupt newest states, then kill -9", "corrupt", "w0", at=0.4),
+    Fault("foreign init of .0", "foreign_init", "0", at=0.05, repeat=3, every=0.3),
+    Fault("foreign init of .1", "foreign_init", "1", at=0.1, repeat=3, every=0.3),
+    Fault("crossed inits of two owners", "foreign_init", "crossed", at=0.15, repeat=3, every=0.3),
+    Fault("crossed inits, one id retried", "foreign_init", "retried", at=0.2, repeat=3, every=0.3),
+    Fault("refused output", "refuse", at=0.25, seconds=3.0, repeat=3, every=0.3),
+    Fault("poison flood", "poison", at=0.28, count=3_000, repeat=3, every=0.3),
+    Fault("corrupt newest states, then kill -9", "corrupt", "w0", at=0.32, repeat=2, every=0.3),
 )
 _CREW: Final = (
     *(Fault("kill -9 of each worker", "kill", f"w{n}", at=0.2 + 0.04 * n, repeat=3, every=0.12) for n in range(3)),
@@ -36,9 +36,9 @@ _BROKERS: Final = (
 _DOWN: Final = (*_BROKERS, Fault("whole cluster down", "cluster_down", at=0.85, seconds=60.0))
 
 CHAOS: Final = (
-    *(Round(f"points-{n}", _POINTS, mortal=True) for n in (1, 2)),
     *(Round(f"strangers-{n}", _FOREIGN) for n in (1, 2, 3)),
     *(Round(f"crew-{n}", _CREW, workers=3) for n in (1, 2)),
+    *(Round(f"points-{n}", _POINTS, mortal=True) for n in (1, 2)),
     Round("pods", _SCALE, records_per_s=3_000.0),
     *(Round(f"guests-{n}", _SCALE, static=False, records_per_s=3_000.0) for n in (1, 2)),
     Round("brokers", _BROKERS, nodes=3),
