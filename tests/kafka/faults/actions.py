@@ -211,9 +211,10 @@ async def poison(room: Room, fault: Fault) -> None:
 
 
 async def corrupt(room: Room, fault: Fault) -> None:
-    """The newest states cannot be used: their manifests name a wrong sum, or are no manifests. Then kill -9."""
+    """The newest states cannot be used: their manifests name a wrong sum, or are no manifests."""
     names = TopicNames.of(room.settings)
     before = room.told(PASSED_OVER)
+    await room.crew.fire(fault.target)  # before: alive, it would write a better one behind ours
     log = KafkaLog(room.settings)
     await log.start()
     try:
@@ -226,7 +227,7 @@ async def corrupt(room: Room, fault: Fault) -> None:
             await log.append([OutRecord(names.manifest, None, value, (), partition) for value in values])
     finally:
         await log.stop()
-    await room.crew.kill(fault.target)
+    room.crew.hire(fault.target)
     room.release()
     wanted = before + 2 * room.settings.topic_partitions
     await room.until(lambda: room.told(PASSED_OVER) >= wanted, TAKEOVER_TIMEOUT_S, "corrupt states are passed over")

@@ -15,7 +15,7 @@ _FOREIGN: Final = (
     Fault("crossed inits, one id retried", "foreign_init", "retried", at=0.2, repeat=3, every=0.3),
     Fault("refused output", "refuse", at=0.25, seconds=3.0, repeat=3, every=0.3),
     Fault("poison flood", "poison", at=0.28, count=3_000, repeat=3, every=0.3),
-    Fault("corrupt newest states, then kill -9", "corrupt", "w0", at=0.32, repeat=2, every=0.3),
+    Fault("kill -9, and the newest states corrupt", "corrupt", "w0", at=0.32, repeat=2, every=0.3),
 )
 _CREW: Final = (
     *(Fault("kill -9 of each worker", "kill", f"w{n}", at=0.2 + 0.04 * n, repeat=3, every=0.12) for n in range(3)),
@@ -53,7 +53,7 @@ FAST: Final = (
             Fault("kill at commit", "die", "commit", at=0.5, count=3),
             Fault("kill at ack", "die", "ack", at=0.6, count=3),
             Fault("kill at chunks", "die", "chunks", at=0.7, count=1),
-            Fault("corrupt newest states, then kill -9", "corrupt", "w0", at=0.75),
+            Fault("kill -9, and the newest states corrupt", "corrupt", "w0", at=0.75),
             Fault("crossed inits, one id retried", "foreign_init", "retried", at=0.8),
             Fault("refused output", "refuse", at=0.85, seconds=1.0),
             Fault("poison flood", "poison", at=0.9, count=3_000),
