@@ -44,12 +44,19 @@ bench: ## what this machine does: parts beside their baselines, and the speed ta
 	@$(system) java maven
 	@$(bin)/python tests/benchmarks/transactions.py
 	@$(bin)/python tests/benchmarks/shares.py
+	@$(bin)/python tests/benchmarks/kafka_line.py
 
 chaos: ## every fault many times on real brokers, an hour; the table of what was lost, doubled, different
 	@$(system) java maven
 	@$(python) dev
 	@$(bin)/dhpe kernels
 	@PYTHONPATH=tests:tests/kafka $(bin)/python -m faults.chaos --json chaos.json
+
+soak: ## an hour on a live simulated market (MINUTES=5 for less): memory and latency as a figure, soak/figure.svg
+	@$(system) java maven
+	@$(python) run
+	@$(bin)/dhpe kernels
+	@PYTHONPATH=tests:tests/kafka $(bin)/python -m faults.soak $(if $(MINUTES),--minutes $(MINUTES))
 
 broker: ## a real Kafka (KRaft) on 127.0.0.1:9092, in the foreground
 	@$(system) java maven

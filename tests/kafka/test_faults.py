@@ -15,6 +15,7 @@ from faults.feeder import Load, market
 from faults.reader import Seen
 from faults.rounds import CHAOS, FAST
 from faults.runner import PARTITIONS, run_round
+from faults.soak import GROWTH_MAX, Sample, figure, growth
 from faults.table import Round
 from faults.verdict import Outputs, compare
 
@@ -91,3 +92,12 @@ def test_the_long_run_is_as_long_as_promised() -> None:
         instants = [at for at, _ in schedule]
         assert instants == sorted(set(instants))
         assert 0.0 < instants[0] <= instants[-1] < 1.0
+
+
+def test_the_soak_sees_memory_that_grows_after_the_warm_part() -> None:
+    """What is taken at the beginning is not counted, what goes on is; and both make a figure."""
+    flat = [Sample(5.0 * n, 300.0 if n > 50 else 200.0 + 2.0 * n, 50, 8.0, 20.0) for n in range(720)]
+    leaking = [one._replace(memory_mb=one.memory_mb + 0.02 * n) for n, one in enumerate(flat)]
+    assert growth(flat) == 0.0
+    assert growth(leaking) > GROWTH_MAX
+    assert figure(leaking).count("<polyline") == 3
