@@ -3,7 +3,7 @@
 import asyncio
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Final, NamedTuple
@@ -100,8 +100,7 @@ async def run_round(one: Round, load: Load, folder: Path, address: str, cluster:
         assert not any(task.done() for task in others), others
         await room.until(feeding.done, RECOVERY_TIMEOUT_S, "all is fed")
         feeding.result()
-        while not await room.monitor.drained():  # noqa: ASYNC110 - asked of the log
-            await asyncio.sleep(0.2)
+        await _until(room.monitor.drained)
         for name in crew.names:
             await crew.dismiss(name)
         places = [(topic, n) for topic in outputs for n in range(PARTITIONS)]
@@ -138,8 +137,7 @@ async def _inject(room: Room, one: Round, feeding: "asyncio.Task[None]") -> list
         await room.until(lambda at=at: room.monitor.share() >= at or feeding.done(), RECOVERY_TIMEOUT_S, what)
         await room.until(room.crew.joined, RECOVERY_TIMEOUT_S, f"all work before {what}")
         if one.nodes > 1:
-            while not await room.cluster.whole():  # noqa: ASYNC110 - asked of the brokers
-                await asyncio.sleep(0.5)
+            await _until(room.cluster.whole)
         mark = room.monitor.mark()
         await ACTIONS[fault.action](room, fault)
         over_s = time.monotonic()
@@ -148,6 +146,12 @@ async def _inject(room: Room, one: Round, feeding: "asyncio.Task[None]") -> list
         injected.append(Injected(fault, at, time.monotonic() - over_s, room.monitor.longest_s))
     room.feeder.limit = 2.0
     return injected
+
+
+async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(RECOVERY_TIMEOUT_S):
+        while not await condition():
+            await asyncio.sleep(0.5)
 
 
 async def _judge(settings: Settings, load: Load, reader: CommittedReader) -> tuple[verdict.Verdict, int, int]:
