@@ -150,7 +150,7 @@ async def _inject(room: Room, one: Round, feeding: "asyncio.Task[None]") -> list
 
 async def _until(condition: Callable[[], Awaitable[bool]]) -> None:
     async with asyncio.timeout(RECOVERY_TIMEOUT_S):
-        while not await condition():  # noqa: ASYNC110 - what it asks has no event of its own
+        while not await condition():  # noqa: ASYNC110 - asked of the log or the brokers
             await asyncio.sleep(0.5)
 
 
