@@ -7,7 +7,7 @@ system := bash deploy/setup/system.sh
 python := bash deploy/setup/python.sh
 export PYTHON
 
-.PHONY: help demo test setup check bench chaos soak broker image picture schemas documents sessions locks format audit sbom
+.PHONY: help demo test setup check fuzz crash bench chaos soak broker image picture schemas documents sessions locks format audit sbom
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 12
@@ -35,6 +35,14 @@ check: setup ## lint, types, import floors, schemas, documents
 	$(bin)/python deploy/documents/limits.py --check
 	$(bin)/hadolint Dockerfile
 	$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
+
+fuzz: setup ## records, bytes and files that nobody wrote, for FUZZ_SECONDS (600); a failure names its FUZZ_SEED
+	@$(bin)/dhpe kernels
+	@FUZZ_SECONDS=$$(($${FUZZ_SECONDS:-600} / 3)) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(bin)/pytest tests/fuzz
+
+crash: setup ## kill -9 a process on the embedded log 200 times, at random instants
+	@$(bin)/dhpe kernels
+	@DHPE_TEST_KILLS=$${DHPE_TEST_KILLS:-200} $(bin)/pytest tests/crash
 
 bench: ## what this machine does: parts beside their baselines, and the speed table of the README
 	@$(python) run

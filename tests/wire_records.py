@@ -14,9 +14,9 @@ from dhpe.edge import messages as wire
 TIMES = st.integers(wire.TIME_FIRST_NS, wire.TIME_LAST_NS - 1)
 NAMES = st.text(st.characters(codec="utf-8"), min_size=1, max_size=8).filter(lambda text: text != "*")
 UNDERLYINGS = st.sampled_from(["SPX", "BRK.B", "BTC-USD", "ÅÄÖ", "日経"])
-PRICES = st.floats(0.0, 1e9, exclude_max=True)
-POSITIVE = st.floats(0.0, 1e9, exclude_min=True, exclude_max=True)
-SIZES = st.floats(0.0, 1e9, exclude_max=True).filter(lambda size: size != 2.0**31 - 1)
+POSITIVE = st.floats(wire.SMALLEST, 1e9, exclude_max=True)
+PRICES = st.just(0.0) | POSITIVE
+SIZES = PRICES.filter(lambda size: size != 2.0**31 - 1)
 TRADE_SIZES = SIZES.filter(lambda size: size > 0.0)
 RATES = st.floats(-1.0, 1.0, exclude_min=True, exclude_max=True)
 SIDES = st.sampled_from(["buy", "sell", None])
@@ -56,9 +56,9 @@ CONTRACTS = _builds(
     settles_ns=st.just(wire.TIME_LAST_NS - 1),
     ts_event_ns=st.integers(wire.TIME_FIRST_NS, wire.TIME_LAST_NS - 2),
 )
-INDEX_VALUES = _builds(
-    wire.IndexValue, name=NAMES, value=st.floats(-1e9, 1e9, exclude_min=True, exclude_max=True)
-).filter(lambda record: record.name != record.underlying or record.value > 0.0)
+INDEX_VALUES = _builds(wire.IndexValue, name=NAMES, value=PRICES | POSITIVE.map(lambda value: -value)).filter(
+    lambda record: record.name != record.underlying or record.value > 0.0
+)
 
 RECORDS: dict[str, st.SearchStrategy[Any]] = {
     "contract": CONTRACTS,
@@ -77,7 +77,7 @@ RECORDS: dict[str, st.SearchStrategy[Any]] = {
         wire.Rates,
         settles_ns=TIMES,
         forward=POSITIVE,
-        discount=st.none() | st.floats(0.0, 2.0, exclude_min=True, exclude_max=True),
+        discount=st.none() | st.floats(wire.SMALLEST, 2.0, exclude_max=True),
     ),
     "dealer_position": _builds(wire.DealerPosition, symbol=NAMES, position=st.floats(-1e9, 1e9)),
     "option_quote": _builds(wire.OptionQuote, symbol=NAMES, **_QUOTE),

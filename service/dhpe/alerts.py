@@ -160,6 +160,7 @@ class Judge:
             amplification_low=reading.band.amplification_low,
             amplification_high=reading.band.amplification_high,
             spot=reading.spot,
+            quality=reading.quality,
             offsets=offsets,
             engine_version=self._engine_version,
         )

@@ -149,6 +149,8 @@ class Reject(NamedTuple):
     file: str
     reason: str
     detail: str
+    records: int = 1
+    """More where one reject stands for all further records of a message that were refused for this reason."""
 
 
 class Batch(NamedTuple):

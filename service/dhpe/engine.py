@@ -6,6 +6,7 @@ a replay, in a backtest and in the tests.
 """
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -14,19 +15,22 @@ from numpy.typing import NDArray
 from dhpe.alerts import Judge
 from dhpe.columns import (
     CLOCK,
+    DEPTH,
     EVERY_UNDERLYING,
     INDEX_VALUE,
     OPTION_TRADE,
     REFERENCE,
+    SNAPSHOT,
     Adjustment,
     Batch,
     Reject,
     venue_codes,
 )
-from dhpe.duplicates import SequenceMemory
+from dhpe.duplicates import SURPLUS, Marks, SequenceMemory
 from dhpe.fingerprint import engine_version
+from dhpe.numerics.repeats import CONFLICTING, GAP, REPEATED
 from dhpe.numerics.side_labels import RULE_WORDS
-from dhpe.numerics.state import FLAGS, NS_PER_S
+from dhpe.numerics.state import FLAGS, NS_PER_S, SEQUENCE_GAP
 from dhpe.numerics.ticks import CLOSE_BAR
 from dhpe.outputs import Offsets, Output, Pressure, TradeLabel
 from dhpe.parameters import Parameters
@@ -35,6 +39,11 @@ from dhpe.underlying import Underlying, labels_for
 
 CHAIN: Final = "chain"
 TICKS: Final = "ticks"
+_REFUSALS: Final = {
+    REPEATED: ("duplicate", "this source has already sent this sequence"),
+    CONFLICTING: ("sequence_conflict", "this source has already sent this sequence with another content"),
+    SURPLUS: ("too_many_sources", "the source of the record is one more than a partition may have"),
+}
 _SIDES: Final = {1: "buy", -1: "sell", 0: None}
 
 
@@ -55,7 +64,7 @@ class Engine:
         self.engine_version = engine_version(parameters)
         self._partition = partition
         self._underlyings: dict[str, tuple[Underlying, Judge]] = {}
-        self._sequences = SequenceMemory()
+        self._sequences = SequenceMemory(parameters)
         self._offsets = {CHAIN: -1, TICKS: -1}
         self._flags_before: dict[str, NDArray[np.int64]] = {}
         self._result = StepResult([], [], [], {})
@@ -110,15 +119,63 @@ class Engine:
         events = batch.events
         if len(events) == 0:
             return
-        repeated = self._sequences.repeated(batch)
-        if repeated is not None and repeated.any():
-            for event in events[repeated]:
-                self._reject(batch, topic, event, "duplicate", "this source has already sent this sequence")
-            events = events[~repeated]
+        marks = self._sequences.marks(batch)
+        kept = self._kept(batch, topic, marks)
         if (events["source"] >= 0).any():
             events = events.copy()
             events["source"] = venue_codes(events, batch.names)
-        for run in _runs(events, batch.names):
+        for start, end in pairwise([0, *self._gaps_and_snapshots(batch, marks), len(events)]):
+            if start < end:
+                self._note_gap(batch, start, marks)
+                self._apply_kept(batch, topic, events[start:end][kept[start:end]])
+        self._offsets[topic] = int(events["offset"][-1])
+
+    def _kept(self, batch: Batch, topic: str, marks: Marks | None) -> NDArray[np.bool_]:
+        """Which events are applied; the others are refused by their number or for their underlying."""
+        events = batch.events
+        kept = np.ones(len(events), np.bool_)
+        if marks is not None:
+            for row in np.flatnonzero(np.isin(marks.codes, list(_REFUSALS))).tolist():
+                kept[row] = False
+                self._reject(batch, topic, events[row], *_REFUSALS[int(marks.codes[row])])
+        if len(self._underlyings) + len(batch.names) <= self.parameters.underlyings_max:
+            return kept
+        codes, firsts = np.unique(events["underlying"][kept], return_index=True)
+        in_order = [int(code) for code in codes[np.argsort(firsts)]]
+        new = [code for code in in_order if batch.names[code] not in (*self._underlyings, EVERY_UNDERLYING)]
+        surplus = kept & np.isin(events["underlying"], new[self.parameters.underlyings_max - len(self._underlyings) :])
+        for event in events[surplus]:
+            name = batch.names[event["underlying"]]
+            self._reject(batch, topic, event, "too_many_underlyings", f"{name} is one more than a partition may have")
+        return kept & ~surplus
+
+    def _gaps_and_snapshots(self, batch: Batch, marks: Marks | None) -> list[int]:
+        """Where the knowledge of missing records may change."""
+        events = batch.events
+        places = set() if marks is None else set(marks.told)
+        snapshots = np.flatnonzero((events["kind"] == DEPTH) & (events["flags"] & SNAPSHOT != 0))
+        if len(snapshots):
+            named = {batch.names[code] for code in np.unique(events["underlying"][snapshots])}
+            if places or any(name in self._underlyings and self._underlyings[name][0].gaps for name in named):
+                places |= set(snapshots.tolist())
+        return sorted(places)
+
+    def _note_gap(self, batch: Batch, place: int, marks: Marks | None) -> None:
+        event = batch.events[place]
+        name = batch.names[event["underlying"]]
+        if marks is not None and place in marks.told:
+            source = batch.names[event["source"]] if event["source"] >= 0 else ""
+            affected = [self.meet(one)[0] for one in marks.told[place] if one in self._underlyings]
+            for underlying in affected:
+                underlying.gaps.pop(source, None)
+                if marks.codes[place] == GAP:
+                    underlying.gaps[source] = max(int(event["ts_event_ns"]), int(underlying.market["ts_ns"]))
+                    underlying.market["flags"][SEQUENCE_GAP] += underlying.name == name
+        if event["kind"] == DEPTH and event["flags"] & SNAPSHOT and name in self._underlyings:
+            self._underlyings[name][0].gaps.clear()
+
+    def _apply_kept(self, batch: Batch, topic: str, events: NDArray[np.void]) -> None:
+        for run in _runs(events, batch.names) if len(events) else ():
             first = run[0]
             if first["kind"] == REFERENCE:
                 self._apply_reference(batch, topic, run)
@@ -128,7 +185,6 @@ class Engine:
             else:
                 for code in np.unique(run["underlying"]):
                     self._run(batch.names[code], batch, topic, run[run["underlying"] == code])
-        self._offsets[topic] = int(batch.events["offset"][-1])
 
     def _apply_reference(self, batch: Batch, topic: str, run: NDArray[np.void]) -> None:
         for event in run:

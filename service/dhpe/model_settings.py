@@ -117,6 +117,20 @@ class ModelSettings(BaseSettings):
         "slower", description="than liquidity_bar_s; faster hedging biases the plain impact, which is then corrected"
     )
 
+    sequence_pause_s: Positive = Field(
+        _MODEL.sequence_pause_s,
+        description="a source whose numbers fall after such a silence begins anew",
+    )
+    sequence_gapless_share: Positive = Field(
+        _MODEL.sequence_gapless_share,
+        description="a source of whose steps so many are by one has lost what is missing; above 1 gaps are not told",
+    )
+    sources_max: Count = Field(_MODEL.sources_max, description="sources with sequences in a partition")
+    underlyings_max: Count = Field(
+        _MODEL.underlyings_max, description="underlyings of a partition, and those that the view and the metrics keep"
+    )
+    contracts_max: Count = Field(_MODEL.contracts_max, description="contracts of an underlying")
+
     critical_gain_exit: float = Field(
         _MODEL.critical_gain_exit, gt=0, lt=1, description="the alert of a gain of 1 ends below it"
     )

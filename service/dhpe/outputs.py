@@ -150,6 +150,7 @@ class Alert(msgspec.Struct, frozen=True, kw_only=True):
     amplification_low: float | None
     amplification_high: float | None
     spot: float | None
+    quality: Quality | None = None
     offsets: Offsets
     engine_version: str
 

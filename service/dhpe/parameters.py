@@ -68,6 +68,13 @@ class Parameters:
     flow_coverage: float = 1.0
     hedging_delay: str = "slower"
 
+    # the numbers that sources give their records, and how much of a market is followed
+    sequence_pause_s: float = 10.0
+    sequence_gapless_share: float = 0.9
+    sources_max: int = 4_096
+    underlyings_max: int = 10_000
+    contracts_max: int = 100_000
+
     # alerts beside the regime's
     critical_gain_exit: float = 0.9
     gamma_flip_dwell_s: float = 30.0

@@ -159,6 +159,8 @@ def read(underlying: Underlying) -> Reading:
     parameters = underlying.parameters
     expiries = underlying.book.state.expiries[: int(market["expiries"])]
     reasons = input_reasons(market, parameters) | surface_reasons(market, expiries, parameters)
+    if underlying.gaps:
+        reasons.add("sequence_gap")
     usable = not reasons & UNKNOWN_REASONS
     kyle_lambda, amihud = underlying.impact()
     beta = beta_of(market, expiries, parameters)

@@ -24,7 +24,9 @@ from dhpe.columns import (
     venue_codes,
 )
 from dhpe.duplicates import SequenceMemory
+from dhpe.numerics.repeats import CONFLICTING, REPEATED
 from dhpe.numerics.trade_columns import TradeColumns, next_prices, previous_prices
+from dhpe.parameters import Parameters
 
 _QUOTE_FIELDS: Final = ("bid", "bid_size", "ask", "ask_size")
 _VENUE_FIELDS: Final = ("venue_bid", "venue_bid_size", "venue_ask", "venue_ask_size")
@@ -59,7 +61,7 @@ class Recording(NamedTuple):
 
 def gather(items: Iterable[Batch | Reject]) -> Recording:
     """The trades and quotes of some inputs, repeated sequences left out."""
-    memory, codes = SequenceMemory(), dict[tuple[str, str], int]()
+    memory, codes = SequenceMemory(Parameters()), dict[tuple[str, str], int]()
     rejected = 0
     contracts: dict[int, Contract] = {}
     pieces: list[tuple[NDArray[np.void], Longs, Longs]] = []
@@ -68,10 +70,10 @@ def gather(items: Iterable[Batch | Reject]) -> Recording:
             rejected += 1
             continue
         events = item.events
-        repeated = memory.repeated(item)
-        if repeated is not None and repeated.any():
-            rejected += int(repeated.sum())
-            events = events[~repeated]
+        marks = memory.marks(item)
+        if marks is not None:
+            events = events[(marks.codes != REPEATED) & (marks.codes != CONFLICTING)]
+            rejected += len(item.events) - len(events)
         for event in events[events["kind"] == REFERENCE]:
             fact = item.reference[event["reference"]]
             if isinstance(fact, Contract):

@@ -141,7 +141,6 @@ class Settings(ModelSettings):
     stale_after_s: Positive = Field(30.0, description="an older output is answered with nulls and `stale`")
     recent_alerts_max: Count = Field(1_000, description="alerts kept for GET /v1/{underlying}/alerts")
     fields_max: Count = Field(256, description="underlyings whose field the API keeps")
-    underlyings_max: Count = Field(10_000, description="underlyings that the view and the metrics keep")
 
     # what the operator reads
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="least level that is written")

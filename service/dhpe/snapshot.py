@@ -15,7 +15,7 @@ import numpy as np
 from dhpe.alarms import Alarms, Dwell
 from dhpe.alerts import Judge
 from dhpe.book import Book
-from dhpe.duplicates import SequenceMemory
+from dhpe.duplicates import SequenceMemory, SourceNumbers
 from dhpe.engine import Engine
 from dhpe.landscape import Landscape
 from dhpe.liquidity import KyleLambda
@@ -31,7 +31,7 @@ from dhpe.usual_liquidity import Usual, UsualLiquidity
 
 REMADE: Final[Mapping[type, frozenset[str]]] = {
     Engine: frozenset(("parameters", "engine_version", "_partition", "_flags_before", "_result")),
-    SequenceMemory: frozenset(),
+    SequenceMemory: frozenset(("_parameters",)),
     Underlying: frozenset(("name", "parameters", "_rules")),
     Book: frozenset(("_parameters",)),
     SkewStickiness: frozenset(("_parameters",)),
@@ -48,7 +48,8 @@ REMADE: Final[Mapping[type, frozenset[str]]] = {
 """What the constructors make from the parameters, or a step makes for itself; all else is state."""
 
 FACTS: Final[Mapping[str, type]] = {
-    fact.__name__: fact for fact in (ContractState, PanelArrays, TapeState, Landscape, KyleLambda, Stickiness)
+    fact.__name__: fact
+    for fact in (ContractState, PanelArrays, TapeState, Landscape, KyleLambda, Stickiness, SourceNumbers)
 }
 """Tuples with names that the state holds."""
 

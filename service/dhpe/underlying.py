@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhpe.adjustment import rescale
-from dhpe.book import Book
+from dhpe.book import Book, is_forward
 from dhpe.columns import OPTION_TRADE, Adjustment, Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference
 from dhpe.landscape import Landscape, landscape
 from dhpe.liquidity import KyleLambda, amihud_illiquidity, estimate
@@ -110,6 +110,7 @@ class Underlying:
         self.landscape: Landscape | None = None
         self.panel_error: float | None = None
         self.stickiness = SkewStickiness(parameters)
+        self.gaps: dict[str, int] = {}  # source -> event time of its latest gap that nothing has closed yet
         self._rules = rules_of(parameters)
         self._instruments: dict[str, int] = {}
         self._impact: tuple[int, KyleLambda, float | None] | None = None
@@ -198,6 +199,10 @@ class Underlying:
         contracts, expiries = int(market["contracts"]), int(market["expiries"])
         spot = float(market["spot"])
         market["panel_valid"] = 0
+        # A forward that came before any spot is held against the first one.
+        for expiry in state.expiries[:expiries]:
+            if not is_forward(float(expiry["given_forward"]), spot, int(expiry["settles_ns"]) - now_ns):
+                expiry["given_forward"] = np.nan
         by_delta = self._rules[1].by_delta
         if by_delta:
             move_vols(state.contracts[:contracts], state.expiries[:expiries], spot, now_ns)
@@ -218,11 +223,23 @@ class Underlying:
         if by_delta:
             measure_ratios(state.contracts[:contracts], state.expiries[:expiries], spot, now_ns)
         self.stickiness.observe(state, now_ns)
+        self._close_gaps()
         fill_from_smile(state, self._rules[1])
         weigh_expiries(BOOKS.index(parameters.default_book), state, self._rules[1])
         market["surface_slot"] = now_ns // self._rules[0].surface_ns
         market["surface_spot"] = spot
         market["fields_valid"] = 0
+
+    def _close_gaps(self) -> None:
+        """Missing records no longer matter once everything that had a quote, spot included, has a later one."""
+        if not self.gaps:
+            return
+        contracts = self.book.state.contracts[: len(self.book)]
+        quoted_ns = contracts["quote"]["ts_ns"][contracts["active"] == 1]
+        quoted_ns = quoted_ns[quoted_ns > 0]
+        since_ns = max(self.gaps.values())
+        if len(quoted_ns) and self.market["spot_ns"] > since_ns and bool((quoted_ns > since_ns).all()):
+            self.gaps.clear()
 
     def refresh(self) -> None:
         """Bring the fields to the present spot and time."""

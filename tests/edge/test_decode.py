@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from dhpe import columns
 from dhpe.columns import Batch
 from dhpe.edge import decode as decoding
-from dhpe.edge.decode import WHOLE_MESSAGE, Message, content_type_of, decode
+from dhpe.edge import salvage
+from dhpe.edge.decode import Message, content_type_of, decode
+from dhpe.edge.salvage import WHOLE_MESSAGE
 from dhpe.edge.sessions import settlement_ns
 from dhpe.parameters import Parameters
 from wire_records import ANY_RECORD, canonical
@@ -89,7 +91,7 @@ HOSTILE: list[tuple[str, bytes | None, str]] = [
     ("10,000 deep in an unknown field", quote(x=0)[:-2] + DEEP + b"}", "too_deep"),
     ("10,000 deep objects", b'{"a":' * 10_000 + b"1" + b"}" * 10_000, "too_deep"),
     ("10 MB", b"[" + b"1," * 5_000_000 + b"1]", "too_large"),
-    ("a flood of nothings", b"[" + b"1," * decoding.RECORDS_MAX + b"1]", "too_many_records"),
+    ("a flood of nothings", b"[" + b"1," * salvage.RECORDS_MAX + b"1]", "too_many_records"),
     ("a number", b"12", "wrong_shape"),
     ("null", b"null", "wrong_shape"),
     ("a string", b'"option_quote"', "wrong_shape"),
@@ -195,7 +197,7 @@ def test_the_future_is_what_lies_beyond_the_messages_own_append_time() -> None:
     """One second is allowed by default, as in the parameters."""
     assert reason_of(quote(), append_ms=NOW_MS - 1000) is None
     assert reason_of(quote(), append_ms=NOW_MS - 1001) == "future_time"
-    assert Parameters().future_limit_ms == decoding.FUTURE_LIMIT_MS
+    assert Parameters().future_limit_ms == salvage.FUTURE_LIMIT_MS
 
 
 def test_good_records_of_an_array_with_bad_ones_are_kept_in_their_places() -> None:

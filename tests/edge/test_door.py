@@ -20,7 +20,26 @@ NOW_MS = NOW_NS // 1_000_000
 NAN = math.nan
 PRICE_NAMES = ("bid", "ask", "venue_bid", "venue_ask")
 NASTY = st.sampled_from(
-    [0.0, -0.0, 1.0, 2.5, -1.0, NAN, math.inf, -math.inf, 1e9, 999_999_999.5, 1e12, 2.0**31 - 1, 2.0**32 - 1, 2.0**63]
+    [
+        0.0,
+        -0.0,
+        1e-12,
+        9e-13,
+        5e-324,
+        -9e-13,
+        1.0,
+        2.5,
+        -1.0,
+        NAN,
+        math.inf,
+        -math.inf,
+        1e9,
+        999_999_999.5,
+        1e12,
+        2.0**31 - 1,
+        2.0**32 - 1,
+        2.0**63,
+    ]
 )
 
 
@@ -48,12 +67,12 @@ def reasons(batch: Batch, **options: Any) -> list[str | None]:
 
 def naive_price(value: float) -> bool:
     """A price that a market can show."""
-    return not math.isnan(value) and 0.0 <= value < 1e9
+    return value == 0.0 or 1e-12 <= value < 1e9
 
 
 def naive_size(value: float) -> bool:
     """A size that a market can show."""
-    return not math.isnan(value) and 0.0 <= value < 1e12 and value not in (2.0**31 - 1, 2.0**32 - 1, 2.0**63 - 1)
+    return (value == 0.0 or 1e-12 <= value < 1e12) and value not in (2.0**31 - 1, 2.0**32 - 1, 2.0**63 - 1)
 
 
 def naive_reason(batch: Batch, row: int, append_ms: int, future_ms: int) -> str | None:
@@ -114,7 +133,7 @@ def naive_option_trade(event: dict[str, Any]) -> str | None:
 
 def naive_index_value(event: dict[str, Any]) -> str | None:
     """An index value by itself."""
-    if not abs(event["price"]) < 1e9:
+    if not naive_price(abs(event["price"])):
         return "bad_value"
     return "bad_value" if event["name"] == event["underlying"] and not event["price"] > 0.0 else None
 

@@ -5,8 +5,8 @@ from typing import Any, Final
 from dhpe import __version__
 from dhpe.columns import TOPIC_OF_KIND
 from dhpe.edge import messages as wire
-from dhpe.edge.decode import CONTENT_TYPE
 from dhpe.edge.encode import ALERT_SOURCE, ALERT_TYPE_PREFIX, CLOUDEVENTS_VERSION
+from dhpe.edge.salvage import CONTENT_TYPE
 
 ASYNCAPI_VERSION: Final = "3.0.0"
 _SCHEMA_FORMAT: Final = "application/schema+json;version=draft-2020-12"

@@ -19,7 +19,10 @@ ONLY_COUNTED: Final = frozenset({"duplicate"})
 
 def count_reasons(rejects: Iterable[Reject]) -> Counter[str]:
     """How many records were refused, by reason."""
-    return Counter(reject.reason for reject in rejects)
+    counts: Counter[str] = Counter()
+    for reject in rejects:
+        counts[reject.reason] += reject.records
+    return counts
 
 
 def dead_letters(
@@ -51,7 +54,7 @@ def _letter(record: LogRecord, rejects: list[Reject], topic: str, bytes_max: int
         "reason": ",".join(dict.fromkeys(reject.reason for reject in rejects)),
         "detail": rejects[0].detail[:DETAIL_MAX],
         "indices": ",".join(indices[:INDICES_MAX]),
-        "rejected": str(len(rejects)),
+        "rejected": str(sum(reject.records for reject in rejects)),
     }
     ours: Headers = tuple((name, text.encode()) for name, text in told.items())
     theirs = record.headers if _size(ours) + _size(record.headers) <= HEADER_ROOM_BYTES else ()

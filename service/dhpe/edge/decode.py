@@ -8,9 +8,8 @@ The cost of a good record is one msgspec decode into a struct of the tagged unio
 each of its fields; only reference records and faults are handled one by one.
 """
 
-import codecs
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from itertools import chain, count
 from operator import attrgetter
@@ -24,18 +23,19 @@ from dhpe import columns
 from dhpe.columns import Batch, Reference, Reject, empty_events
 from dhpe.edge import door
 from dhpe.edge import messages as wire
+from dhpe.edge.salvage import (
+    CONTENT_TYPE,
+    DEFAULT_LIMITS,
+    DETAIL_LENGTH_MAX,
+    WHOLE_MESSAGE,
+    Fault,
+    Limits,
+    count_fault,
+    refusal,
+    salvage,
+    told,
+)
 from dhpe.edge.sessions import settlement_ns
-
-MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
-"""A larger message is rejected unread; 8 MiB are some 40,000 records in one array."""
-RECORDS_MAX: Final = 100_000
-"""Of one message: of an array of millions of nothings each would be a reject."""
-WHOLE_MESSAGE: Final = -1
-"""The index of a reject that speaks of the message and not of one record in it."""
-DETAIL_LENGTH_MAX: Final = 300
-"""Characters of what others say about a hostile value: they quote it whole."""
-CONTENT_TYPE: Final = "application/json"
-FUTURE_LIMIT_MS: Final = 1000
 
 Message = tuple[int, bytes | None, bytes | None, str | None, int | None]
 """offset, key, value, content type (None: JSON), append time in ms (None where the log has none)."""
@@ -56,21 +56,12 @@ class Layout(NamedTuple):
     numbers: tuple[tuple[str, str], ...]
 
 
-class _Fault(NamedTuple):
-    reason: str
-    detail: str
-
-
 class _Gathered(NamedTuple):
     """Decoded records with the place of their message and their index in it."""
 
     records: list[Any]
     places: list[int]
     indices: list[int]
-
-
-class _Kind(msgspec.Struct):
-    kind: str
 
 
 def _same(*names: str) -> tuple[tuple[str, str], ...]:
@@ -98,22 +89,13 @@ _KIND_OF_TYPE: Final = dict.fromkeys(wire.KIND_OF_TYPE, columns.REFERENCE) | {
 }
 _SIDES: Final = {None: 0, "buy": columns.BUY, "sell": columns.SELL}
 _PLAIN: Final = frozenset({None, CONTENT_TYPE})
-_RECORD: Final[msgspec.json.Decoder[wire.Record]] = msgspec.json.Decoder(wire.Record)
 _MESSAGE: Final = msgspec.json.Decoder(wire.Record | list[wire.Record])
-_ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
-_KIND: Final = msgspec.json.Decoder(_Kind)
 
 
-def decode(
-    messages: Sequence[Message],
-    topic: str,
-    *,
-    future_limit_ms: int = FUTURE_LIMIT_MS,
-    bytes_max: int = MESSAGE_BYTES_MAX,
-) -> Decoded:
+def decode(messages: Sequence[Message], topic: str, limits: Limits = DEFAULT_LIMITS) -> Decoded:
     """The records of ``messages`` of one topic as a batch that has passed the door, in the order of the messages."""
     rejects: list[Reject] = []
-    gathered = _gather(messages, topic, bytes_max, rejects)
+    gathered = _gather(messages, topic, limits, rejects)
     if not gathered.records:
         return Decoded(columns.empty_batch(), rejects)
     batch, faults = _to_columns(gathered, messages)
@@ -128,7 +110,7 @@ def decode(
         places = np.array(gathered.places)[passed]
     else:
         places = np.array(gathered.places)
-    checked = door.check(batch, _append_times(messages)[places], future_limit_ms, topic)
+    checked = door.check(batch, _append_times(messages)[places], limits.future_limit_ms, topic)
     rejects += checked.rejects
     rejects.sort(key=lambda reject: (reject.offset, reject.index))
     return Decoded(checked.batch, rejects)
@@ -147,29 +129,31 @@ def _append_times(messages: Sequence[Message]) -> NDArray[np.int64]:
     return np.fromiter(times, np.int64, len(messages))
 
 
-def _gather(messages: Sequence[Message], topic: str, bytes_max: int, rejects: list[Reject]) -> _Gathered:
+def _gather(messages: Sequence[Message], topic: str, limits: Limits, rejects: list[Reject]) -> _Gathered:
     gathered = _Gathered([], [], [])
     records, places, indices = gathered
     parse = _MESSAGE.decode
     for place, (offset, _, value, content_type, _) in enumerate(messages):
-        if value is None or content_type not in _PLAIN or len(value) > bytes_max or not value.isascii():
-            fault = _refusal(value, content_type, bytes_max)
+        if value is None or content_type not in _PLAIN or len(value) > limits.bytes_max or not value.isascii():
+            fault = refusal(value, content_type, limits.bytes_max)
             if fault is not None:
                 rejects.append(Reject(topic, offset, WHOLE_MESSAGE, "", *fault))
                 continue
         try:
             record = parse(value or b"")
         except (msgspec.DecodeError, RecursionError):
-            for index, found in _salvage(value or b""):
-                if isinstance(found, _Fault):
-                    rejects.append(Reject(topic, offset, index, "", *found))
+            faults = []
+            for index, found in salvage(value or b"", limits.records_max):
+                if isinstance(found, Fault):
+                    faults.append((index, found))
                 else:
                     records.append(found)
                     places.append(place)
                     indices.append(index)
+            rejects += told(faults, topic, offset)
             continue
         if type(record) is list:
-            fault = _count_fault(len(record))
+            fault = count_fault(len(record), limits.records_max)
             if fault is not None:
                 rejects.append(Reject(topic, offset, WHOLE_MESSAGE, "", *fault))
                 continue
@@ -183,90 +167,14 @@ def _gather(messages: Sequence[Message], topic: str, bytes_max: int, rejects: li
     return gathered
 
 
-def _refusal(value: bytes | None, content_type: str | None, bytes_max: int) -> _Fault | None:
-    """Why a message is not even parsed; None where it may be."""
-    if value is None:
-        return _Fault("tombstone", "the message has no value")
-    if content_type is not None and content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
-        return _Fault("unknown_content_type", f"content-type is {content_type[:100]!r}: read is {CONTENT_TYPE}")
-    if len(value) > bytes_max:
-        return _Fault("too_large", f"the message has {len(value)} bytes: at most {bytes_max} are read")
-    if value.startswith(codecs.BOM_UTF8):
-        return _Fault("undecodable", "the message starts with a byte order mark: JSON has none")
-    try:
-        value.decode()
-    except UnicodeDecodeError as error:
-        return _Fault("undecodable", f"the message is not UTF-8: {error.reason} at byte {error.start}")
-    return None
-
-
-def _count_fault(size: int) -> _Fault | None:
-    if size == 0:
-        return _Fault("empty", "the array holds no record")
-    if size > RECORDS_MAX:
-        return _Fault("too_many_records", f"the array holds {size} records: at most {RECORDS_MAX} are read")
-    return None
-
-
-def _salvage(value: bytes) -> Iterator[tuple[int, wire.Record | _Fault]]:
-    """What can be had of a message that does not decode as a whole: record by record, or its one fault."""
-    if not value.strip():
-        yield WHOLE_MESSAGE, _Fault("empty", "the message is empty")
-    elif not value.lstrip().startswith(b"["):
-        yield WHOLE_MESSAGE, _record_or_fault(value)
-    else:
-        try:
-            elements = _ELEMENTS.decode(value)
-        except RecursionError:
-            yield WHOLE_MESSAGE, _TOO_DEEP
-        except msgspec.DecodeError as error:
-            yield WHOLE_MESSAGE, _Fault("undecodable", f"the message is not JSON: {error}")
-        else:
-            fault = _count_fault(len(elements))
-            if fault is not None:
-                yield WHOLE_MESSAGE, fault
-                return
-            for index, element in enumerate(elements):
-                yield index, _record_or_fault(element)
-
-
-_TOO_DEEP: Final = _Fault("too_deep", "the JSON is nested too deeply")
-
-
-def _record_or_fault(value: bytes | msgspec.Raw) -> wire.Record | _Fault:
-    try:
-        return _RECORD.decode(value)
-    except RecursionError:
-        return _TOO_DEEP
-    except msgspec.ValidationError as error:
-        return _shape_fault(value, str(error)[:DETAIL_LENGTH_MAX])
-    except msgspec.DecodeError as error:
-        return _Fault("undecodable", f"the message is not JSON: {error}")
-
-
-def _shape_fault(value: bytes | msgspec.Raw, sentence: str) -> _Fault:
-    # The first wrong field is reported before the rest is read: the rest may not even be JSON.
-    try:
-        kind = _KIND.decode(value).kind
-    except RecursionError:
-        return _TOO_DEEP
-    except msgspec.ValidationError:
-        return _Fault("wrong_shape", sentence)
-    except msgspec.DecodeError as error:
-        return _Fault("undecodable", f"the message is not JSON: {error}")
-    if kind not in wire.RECORD_OF_KIND:
-        return _Fault("unknown_kind", f"kind is {kind[:100]!r}: known are {', '.join(wire.RECORD_OF_KIND)}")
-    return _Fault("wrong_shape", f"{kind}: {sentence}")
-
-
-def _to_columns(gathered: _Gathered, messages: Sequence[Message]) -> tuple[Batch, dict[int, _Fault]]:
+def _to_columns(gathered: _Gathered, messages: Sequence[Message]) -> tuple[Batch, dict[int, Fault]]:
     """All records as rows, and the faults of rows that must not reach the door."""
     records = gathered.records
     size = len(records)
     names: defaultdict[str | None, int] = defaultdict(count().__next__)
     names[None] = -1
     name_of = names.__getitem__
-    faults: dict[int, _Fault] = {}
+    faults: dict[int, Fault] = {}
     reference: list[Reference] = []
     events = empty_events(size)
     offsets = np.fromiter((message[0] for message in messages), np.int64, len(messages))
@@ -297,7 +205,7 @@ def _check_keys(
     places: list[int],
     messages: Sequence[Message],
     names: dict[str | None, int],
-    faults: dict[int, _Fault],
+    faults: dict[int, Fault],
 ) -> None:
     """A message's key, where it has one, is the underlying of each of its records, or partitions mean nothing."""
     keys = [message[1] for message in messages]
@@ -305,7 +213,7 @@ def _check_keys(
     id_of_key = {key: -2 if key is None else names.get(key.decode(errors="surrogateescape"), -1) for key in set(keys)}
     key = np.fromiter(map(id_of_key.__getitem__, keys), np.int64, len(keys))[places]
     for row in np.flatnonzero((key != -2) & (key != events["underlying"])).tolist():
-        faults[row] = _Fault("key_mismatch", f"the key {keys[places[row]]!r:.100} is not the record's underlying")
+        faults[row] = Fault("key_mismatch", f"the key {keys[places[row]]!r:.100} is not the record's underlying")
 
 
 def _fill_hot(
@@ -343,19 +251,19 @@ def _fill_depth(events: NDArray[np.void], rows: NDArray[np.intp], group: list[An
 
 
 def _fill_reference(
-    events: NDArray[np.void], records: list[Any], reference: list[Reference], faults: dict[int, _Fault]
+    events: NDArray[np.void], records: list[Any], reference: list[Reference], faults: dict[int, Fault]
 ) -> None:
     settles = cache(settlement_ns)
     for row in np.flatnonzero(events["kind"] == columns.REFERENCE).tolist():
         fact = _fact(records[row], settles)
-        if isinstance(fact, _Fault):
+        if isinstance(fact, Fault):
             faults.setdefault(row, fact)
         else:
             events["reference"][row] = len(reference)
             reference.append(fact)
 
 
-def _fact(record: wire.Record, settles: Callable[[str, str, str], int]) -> Reference | _Fault:
+def _fact(record: wire.Record, settles: Callable[[str, str, str], int]) -> Reference | Fault:
     match record:
         case wire.Contract():
             return _contract(record, settles)
@@ -386,15 +294,15 @@ def _or_nan(value: float | None) -> float:
     return float("nan") if value is None else value
 
 
-def _contract(record: wire.Contract, settles: Callable[[str, str, str], int]) -> columns.Contract | _Fault:
+def _contract(record: wire.Contract, settles: Callable[[str, str, str], int]) -> columns.Contract | Fault:
     instant = record.settles_ns
     if instant is None:
         if record.expiration is None or record.settlement is None or record.calendar is None:
-            return _Fault("no_settlement", "a contract has settles_ns, or expiration, settlement and calendar")
+            return Fault("no_settlement", "a contract has settles_ns, or expiration, settlement and calendar")
         try:
             instant = settles(record.expiration, record.settlement, record.calendar)
         except ValueError as error:
-            return _Fault("unknown_session", str(error)[:DETAIL_LENGTH_MAX])
+            return Fault("unknown_session", str(error)[:DETAIL_LENGTH_MAX])
     right = 1 if record.right == "C" else -1
     american = record.exercise == "american"
     return columns.Contract(record.symbol, right, record.strike, record.multiplier, american, instant)

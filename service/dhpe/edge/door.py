@@ -9,28 +9,31 @@ there), locked and crossed quotes, any spread, an option trade at 0 (a cabinet t
 going back. Minus zero leaves as zero, or equal records would have different bits.
 
 Limits: event time in 2000 to 2100 (a time in s, ms or µs falls before it) and, where the log has append times, at most
-``future_limit_ms`` ahead; prices below ``PRICE_LIMIT``, sizes below ``SIZE_LIMIT`` and not one of the integer maxima
-that feeds send for "none"; |rate| < 1.
+``future_limit_ms`` ahead; prices below ``PRICE_LIMIT``, sizes below ``SIZE_LIMIT``, neither between 0 and
+``SMALLEST``, and sizes not one of the integer maxima that feeds send for "none"; |rate| < 1.
 """
 
 from collections.abc import Callable, Iterable
-from datetime import date
-from math import isnan
 from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from dhpe import columns
-from dhpe.columns import Adjustment, Batch, Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference, Reject
-from dhpe.edge.messages import DISCOUNT_LIMIT, PRICE_LIMIT, RATIO_LIMIT, SIZE_LIMIT, TIME_FIRST_NS, TIME_LAST_NS
+from dhpe.columns import Batch, DealerPosition, OpenInterest, Rates, Reference, Reject
+from dhpe.edge.messages import (
+    PRICE_LIMIT,
+    SIZE_LIMIT,
+    SMALLEST,
+    TIME_FIRST_NS,
+    TIME_LAST_NS,
+)
+from dhpe.edge.possible_facts import POSITIVE_PRICE, SENTINELS, SIZE, fault_of, other_unit
 
 NO_APPEND_TIME: Final = -1
 """In place of a message's append time, for logs and files that have none: the future is not checked."""
 LEVELS_MAX: Final = 10_000
 """Of one depth record, both sides together."""
-SENTINELS: Final = (float(2**31 - 1), float(2**32 - 1), float(2**63 - 1))
-"""INT32_MAX, UINT32_MAX, INT64_MAX: how integer formats say "no size"."""
 
 Column = NDArray[np.float64]
 Mask = NDArray[np.bool_]
@@ -52,37 +55,40 @@ class Rule(NamedTuple):
     impossible: Callable[[Column], Mask]
 
 
+def _within(values: Column, limit: float, *, or_zero: bool = False) -> Mask:
+    within: Mask = ((values >= SMALLEST) & (values < limit)) | ((values == 0.0) & or_zero)
+    return within
+
+
 def _not_price(values: Column) -> Mask:
-    return ~((values >= 0.0) & (values < PRICE_LIMIT))
+    return ~_within(values, PRICE_LIMIT, or_zero=True)
 
 
 def _not_positive_price(values: Column) -> Mask:
-    return ~((values > 0.0) & (values < PRICE_LIMIT))
+    return ~_within(values, PRICE_LIMIT)
 
 
 def _not_size(values: Column) -> Mask:
-    return ~((values >= 0.0) & (values < SIZE_LIMIT)) | np.isin(values, SENTINELS)
+    return ~_within(values, SIZE_LIMIT, or_zero=True) | np.isin(values, SENTINELS)
 
 
 def _not_trade_size(values: Column) -> Mask:
-    return ~((values > 0.0) & (values < SIZE_LIMIT)) | np.isin(values, SENTINELS)
+    return ~_within(values, SIZE_LIMIT) | np.isin(values, SENTINELS)
 
 
 def _not_value(values: Column) -> Mask:
-    return ~(np.abs(values) < PRICE_LIMIT)
+    return ~_within(np.abs(values), PRICE_LIMIT, or_zero=True)
 
 
 def _unless_absent(impossible: Callable[[Column], Mask]) -> Callable[[Column], Mask]:
     return lambda values: impossible(values) & ~np.isnan(values)
 
 
-_PRICE = f"a price is at least 0 and below {PRICE_LIMIT:g}"
-_POSITIVE_PRICE = f"a price of the underlying is above 0 and below {PRICE_LIMIT:g}"
-_SIZE = f"a size is at least 0, below {SIZE_LIMIT:g} and no integer maximum"
-_TRADE_SIZE = f"a traded size is above 0, below {SIZE_LIMIT:g} and no integer maximum"
+_PRICE = f"a price is 0, or at least {SMALLEST:g} and below {PRICE_LIMIT:g}"
+_TRADE_SIZE = f"a traded size is at least {SMALLEST:g}, below {SIZE_LIMIT:g} and no integer maximum"
 _QUOTE_RULES = (
     Rule("bad_price", _PRICE, ("bid", "ask"), _not_price),
-    Rule("bad_size", _SIZE, ("bid_size", "ask_size"), _not_size),
+    Rule("bad_size", SIZE, ("bid_size", "ask_size"), _not_size),
 )
 
 RULES: Final[dict[int, tuple[Rule, ...]]] = {
@@ -93,13 +99,13 @@ RULES: Final[dict[int, tuple[Rule, ...]]] = {
         Rule("bad_price", _PRICE, ("bid", "ask", "venue_bid", "venue_ask"), _unless_absent(_not_price)),
         Rule(
             "bad_size",
-            _SIZE,
+            SIZE,
             ("bid_size", "ask_size", "venue_bid_size", "venue_ask_size"),
             _unless_absent(_not_size),
         ),
     ),
     columns.TRADE: (
-        Rule("bad_price", _POSITIVE_PRICE, ("price",), _not_positive_price),
+        Rule("bad_price", POSITIVE_PRICE, ("price",), _not_positive_price),
         Rule("bad_size", _TRADE_SIZE, ("size",), _not_trade_size),
     ),
     columns.QUOTE: _QUOTE_RULES,
@@ -187,7 +193,7 @@ def _check_time(
     faults.mark(
         _rows((time_ns < TIME_FIRST_NS) | (time_ns >= TIME_LAST_NS)),
         "bad_time",
-        lambda row: f"ts_event_ns is {time_ns[row]}{_other_unit(int(time_ns[row]))}: it is nanoseconds, 2000 to 2100",
+        lambda row: f"ts_event_ns is {time_ns[row]}{other_unit(int(time_ns[row]))}: it is nanoseconds, 2000 to 2100",
     )
     if append_time_ms is None:
         return
@@ -201,13 +207,6 @@ def _check_time(
             f"ts_event_ns is {time_ns[row]}, more than {future_limit_ms} ms after its append time {appended[row]} ms"
         ),
     )
-
-
-def _other_unit(time: int) -> str:
-    for unit, scale in (("microseconds", 1_000), ("milliseconds", 1_000_000), ("seconds", 1_000_000_000)):
-        if TIME_FIRST_NS <= time * scale < TIME_LAST_NS:
-            return f" (looks like {unit})"
-    return ""
 
 
 def _check_names(batch: Batch, faults: _Faults) -> None:
@@ -273,7 +272,7 @@ def _check_depth(batch: Batch, rows: NDArray[np.intp], faults: _Faults) -> None:
     whole = np.where(outside, 0, start + bids + asks)
     bad = seen[whole] - seen[np.where(outside, 0, start)] > 0
     faults.mark(
-        rows[bad].tolist(), "bad_level", lambda _: f"of a level, {_POSITIVE_PRICE}, and {_SIZE} (0 removes the level)"
+        rows[bad].tolist(), "bad_level", lambda _: f"of a level, {POSITIVE_PRICE}, and {SIZE} (0 removes the level)"
     )
 
 
@@ -284,98 +283,6 @@ def _check_reference(batch: Batch, rows: NDArray[np.intp], faults: _Faults) -> N
         if not 0 <= place < count:
             faults.of_row.setdefault(row, ("bad_reference", "the fact of the record is not in the batch"))
             continue
-        fault = _reference_fault(batch.reference[place], int(events["ts_event_ns"][row]))
+        fault = fault_of(batch.reference[place], int(events["ts_event_ns"][row]))
         if fault is not None:
             faults.of_row.setdefault(row, fault)
-
-
-def _reference_fault(fact: Reference, time_ns: int) -> tuple[str, str] | None:
-    match fact:
-        case Contract():
-            return _contract_fault(fact, time_ns)
-        case Instrument():
-            return _instrument_fault(fact)
-        case OpenInterest():
-            return _open_interest_fault(fact)
-        case Rates():
-            return _rates_fault(fact)
-        case DealerPosition(_, position):
-            if abs(position) < SIZE_LIMIT:
-                return None
-            return "bad_position", f"position is {position!r}: it is finite and its size below {SIZE_LIMIT:g}"
-        case Adjustment():
-            return _adjustment_fault(fact)
-
-
-def _contract_fault(contract: Contract, time_ns: int) -> tuple[str, str] | None:
-    settles_ns = contract.settles_ns
-    if contract.right not in (1, -1):
-        return "bad_right", f"right is {contract.right!r}: a series is a call (+1) or a put (-1)"
-    if not 0.0 < contract.strike < PRICE_LIMIT:
-        return "bad_strike", f"strike is {contract.strike!r}: it is above 0 and below {PRICE_LIMIT:g}"
-    if not 0.0 < contract.multiplier < PRICE_LIMIT:
-        return "bad_multiplier", f"multiplier is {contract.multiplier!r}: it is above 0 and below {PRICE_LIMIT:g}"
-    if not TIME_FIRST_NS <= settles_ns < TIME_LAST_NS:
-        return "bad_settlement", f"settles_ns is {settles_ns}{_other_unit(settles_ns)}: it is nanoseconds, 2000 to 2100"
-    if settles_ns <= time_ns:
-        return "expired_contract", f"settles_ns is {settles_ns}, which is not after ts_event_ns {time_ns}"
-    return None
-
-
-def _instrument_fault(instrument: Instrument) -> tuple[str, str] | None:
-    if instrument.role not in ("spot", "hedge"):
-        return "bad_role", f"role is {instrument.role!r}: an instrument is 'spot' or 'hedge'"
-    if not 0.0 < instrument.multiplier < PRICE_LIMIT:
-        return "bad_multiplier", f"multiplier is {instrument.multiplier!r}: it is above 0 and below {PRICE_LIMIT:g}"
-    return None
-
-
-def _open_interest_fault(fact: OpenInterest) -> tuple[str, str] | None:
-    if not 0.0 <= fact.open_interest < SIZE_LIMIT or fact.open_interest in SENTINELS:
-        return "bad_open_interest", f"open_interest is {fact.open_interest!r}: {_SIZE}"
-    try:
-        written = date.fromisoformat(fact.trading_date).isoformat()
-    except ValueError:
-        written = ""
-    if written != fact.trading_date:
-        return "bad_date", f"trading_date is {fact.trading_date!r}: it is written YYYY-MM-DD"
-    return None
-
-
-def _adjustment_fault(fact: Adjustment) -> tuple[str, str] | None:
-    if not fact.series and fact.shares == 1.0:
-        return "empty_adjustment", "the record changes neither the shares nor a series"
-    ratios = [("shares", fact.shares), *((f"contracts of {one.symbol}", one.contracts) for one in fact.series)]
-    for name, ratio in ratios:
-        if not 1.0 / RATIO_LIMIT <= ratio <= RATIO_LIMIT:
-            return "bad_ratio", f"{name} is {ratio!r}: it is between 1/{RATIO_LIMIT:g} and {RATIO_LIMIT:g}"
-    for one in fact.series:
-        if not (0.0 < one.strike < PRICE_LIMIT or isnan(one.strike)):
-            return "bad_strike", f"strike of {one.symbol} is {one.strike!r}: it is above 0 and below {PRICE_LIMIT:g}"
-        if not (0.0 < one.multiplier < PRICE_LIMIT or isnan(one.multiplier)):
-            return "bad_multiplier", f"multiplier of {one.symbol} is {one.multiplier!r}: above 0, below {PRICE_LIMIT:g}"
-    for name, symbols in (
-        ("symbol", [one.symbol for one in fact.series]),
-        ("new_symbol", [one.new_symbol for one in fact.series]),
-    ):
-        if len(set(symbols)) < len(symbols):
-            return "ambiguous_adjustment", f"one {name} stands there twice: each series becomes one other"
-    return None
-
-
-def _rates_fault(rates: Rates) -> tuple[str, str] | None:
-    for name, value in (("rate", rates.rate), ("dividend_yield", rates.dividend_yield)):
-        if not (abs(value) < 1.0 or isnan(value)):
-            return "bad_rate", f"{name} is {value!r}: a rate is a fraction per year, its size below 1"
-    if not (0.0 < rates.forward < PRICE_LIMIT or isnan(rates.forward)):
-        return "bad_price", f"forward is {rates.forward!r}: {_POSITIVE_PRICE}"
-    if not (0.0 < rates.discount < DISCOUNT_LIMIT or isnan(rates.discount)):
-        return "bad_discount", f"discount is {rates.discount!r}: it is above 0 and below {DISCOUNT_LIMIT:g}"
-    if rates.settles_ns and not TIME_FIRST_NS <= rates.settles_ns < TIME_LAST_NS:
-        return "bad_settlement", f"settles_ns is {rates.settles_ns}: it is nanoseconds, 2000 to 2100"
-    of_one_expiry = not (isnan(rates.forward) and isnan(rates.discount))
-    if of_one_expiry and not rates.settles_ns:
-        return "incomplete_rates", "a forward or a discount belongs to one expiry: settles_ns is missing"
-    if not of_one_expiry and isnan(rates.rate) and isnan(rates.dividend_yield):
-        return "incomplete_rates", "the record says no rate, dividend_yield, forward or discount"
-    return None

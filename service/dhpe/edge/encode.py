@@ -15,7 +15,8 @@ import numpy as np
 from dhpe import columns
 from dhpe.columns import TOPIC_OF_KIND, Batch, Reference
 from dhpe.edge import messages as wire
-from dhpe.edge.decode import CONTENT_TYPE, LAYOUTS
+from dhpe.edge.decode import LAYOUTS
+from dhpe.edge.salvage import CONTENT_TYPE
 from dhpe.field_outputs import Field
 from dhpe.outputs import Alert, Output
 

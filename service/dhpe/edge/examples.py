@@ -157,6 +157,7 @@ ALERT: Final = Alert(
     amplification_low=1 / 0.85,
     amplification_high=1 / 0.65,
     spot=6520.125,
+    quality=Quality(status="degraded", reasons=["sequence_gap"]),
     offsets=_OFFSETS,
     engine_version=_VERSION,
 )

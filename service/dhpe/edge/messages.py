@@ -52,6 +52,8 @@ TIME_LAST_NS: Final = 4_102_444_800_000_000_000
 """2100-01-01T00:00:00Z."""
 PRICE_LIMIT: Final = 1e9
 """Prices at or above are sentinels or garbage (INT64_MAX in units of 1e-9 is 9.2e9), not a market."""
+SMALLEST: Final = 1e-12
+"""Prices, sizes and multipliers between 0 and it are the remains of an arithmetic; quotients of them overflow."""
 SIZE_LIMIT: Final = 1e12
 """Likewise sizes, positions and open interest; the smallest crypto tokens do trade by the billion."""
 RATIO_LIMIT: Final = 1e4
@@ -84,7 +86,7 @@ Source = Annotated[str, _name("The feed that numbered this record by `sequence`.
 EventTime = Annotated[int, _time("When it happened, at the exchange, UTC.")]
 SettlementTime = Annotated[int, _time("The settlement instant of the series itself, UTC.")]
 SequenceNumber = Annotated[
-    int, Meta(ge=0, le=INT64_MAX, description="Per source, rising; a repeated (source, sequence) is dropped.")
+    int, Meta(ge=0, le=INT64_MAX, description="Per source, rising, by one if gaps are to be seen; a repeat is dropped.")
 ]
 CancelledSequence = Annotated[
     int,

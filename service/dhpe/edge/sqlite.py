@@ -9,12 +9,9 @@ import asyncio
 import sqlite3
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
-
-import msgspec
 
 from dhpe.edge.log import (
     CommitFailed,
@@ -25,34 +22,27 @@ from dhpe.edge.log import (
     OnPartitions,
     OutRecord,
     Place,
-    RecordsLost,
     Span,
     partition_of,
 )
+from dhpe.edge.sqlite_tables import SCHEMA, SCHEMA_VERSION, in_transaction, insert, select, shorten, span
 from dhpe.settings import variable
 
 T = TypeVar("T")
 
-SCHEMA_VERSION: Final = 1
 POLL_S: Final = 0.02
 """How long records of another process can stay unseen; our own appends wake the readers at once."""
 
-_SCHEMA: Final = f"""
-CREATE TABLE topics (topic TEXT PRIMARY KEY, partitions INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE records (
-    topic TEXT NOT NULL, partition INTEGER NOT NULL, offset INTEGER NOT NULL,
-    key BLOB, value BLOB, headers BLOB NOT NULL, append_time_ms INTEGER NOT NULL,
-    PRIMARY KEY (topic, partition, offset)) WITHOUT ROWID;
-CREATE TABLE ends (topic TEXT, partition INTEGER, next INTEGER NOT NULL, PRIMARY KEY (topic, partition)) WITHOUT ROWID;
-CREATE TABLE offsets (topic TEXT, partition INTEGER, next INTEGER NOT NULL,
-    PRIMARY KEY (topic, partition)) WITHOUT ROWID;
-CREATE TABLE owners (partition INTEGER PRIMARY KEY, epoch INTEGER NOT NULL);
-PRAGMA user_version = {SCHEMA_VERSION};
-"""
-
-_encode_headers = msgspec.msgpack.Encoder().encode
-_decode_headers = msgspec.msgpack.Decoder(tuple[tuple[str, bytes], ...]).decode
-_NO_HEADERS: Final = _encode_headers(())
+_REMEDIES: Final = {
+    "SQLITE_FULL": "make room on the disk",
+    "SQLITE_IOERR": "make room on the disk, or look what is wrong with it",
+    "SQLITE_READONLY": "it needs a folder that this user may write",
+    "SQLITE_CANTOPEN": "it needs a folder that this user may write",
+    "SQLITE_BUSY": "another process holds it",
+    "SQLITE_NOTADB": "it is no embedded log",
+    "SQLITE_CORRUPT": "the file is damaged: the work can only begin anew, with another file",
+}
+"""What to do about SQLite's faults, by the beginning of their names."""
 
 
 class SqliteLog:
@@ -98,7 +88,7 @@ class SqliteLog:
 
     async def span(self, place: Place) -> Span:
         """What ``place`` holds now."""
-        return await self.read(lambda connection: _span(connection, place))
+        return await self.read(lambda connection: span(connection, place))
 
     async def append(self, records: Sequence[OutRecord]) -> list[int]:
         """Write ``records`` in one transaction, which also deletes what goes beyond the bytes kept of a topic."""
@@ -110,10 +100,10 @@ class SqliteLog:
         ]
 
         def change(connection: sqlite3.Connection) -> list[int]:
-            offsets = _insert(connection, placed)
+            offsets = insert(connection, placed)
             for place in {(record.topic, record.partition or 0) for record in placed}:
                 if place[0] in self._bytes_max:
-                    _shorten(connection, place, self._bytes_max[place[0]])
+                    shorten(connection, place, self._bytes_max[place[0]])
             return offsets
 
         return await self.write(change)
@@ -142,7 +132,7 @@ class SqliteLog:
 
     async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``change`` in one immediate transaction, off the loop, then wake the readers."""
-        changed = await asyncio.to_thread(self._run, 0, lambda connection: _in_transaction(connection, change))
+        changed = await asyncio.to_thread(self._run, 0, lambda connection: in_transaction(connection, change))
         for event in self._grown:
             event.set()
         return changed
@@ -155,7 +145,7 @@ class SqliteLog:
         try:
             while True:
                 grown.clear()
-                records = await self.read(lambda c: _select(c, positions, records_max, self._fetch_bytes_max))
+                records = await self.read(lambda c: select(c, positions, records_max, self._fetch_bytes_max))
                 left_s = deadline - time.monotonic()
                 if records or left_s <= 0:
                     break
@@ -176,14 +166,14 @@ class SqliteLog:
                 self._connections.append((connection, threading.Lock()))
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
-            _in_transaction(self._connections[0][0], self._prepare)
+            in_transaction(self._connections[0][0], self._prepare)
         except sqlite3.Error as error:
             self._fail(error)
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         (found,) = connection.execute("PRAGMA user_version").fetchone()
         if found == 0:
-            for statement in _SCHEMA.split(";"):
+            for statement in SCHEMA.split(";"):
                 connection.execute(statement)
         elif found != SCHEMA_VERSION:
             raise LogError(f"{self.path}: is version {found} of the embedded log, this program writes {SCHEMA_VERSION}")
@@ -205,7 +195,7 @@ class SqliteLog:
 
     def _fail(self, error: sqlite3.Error) -> NoReturn:
         raise LogUnavailable(
-            f"{self.path}: {error}; {variable('embedded_log_path')} names the file of the embedded log"
+            f"{self.path}: {error}; {_remedy(error)}{variable('embedded_log_path')} names the file of the embedded log"
         ) from error
 
 
@@ -294,7 +284,7 @@ class SqlitePartition:
         def change(connection: sqlite3.Connection) -> None:
             if self._newest_epoch(connection) != self._epoch:
                 raise Fenced(f"{self._log.path}: partition {self._number} has a newer owner")
-            _insert(connection, placed)
+            insert(connection, placed)
             connection.executemany(
                 "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
                 [(topic, self._number, offset) for topic, offset in offsets.items()],
@@ -313,80 +303,14 @@ class SqlitePartition:
         return int(row[0]) if row else 0
 
 
+def _remedy(error: sqlite3.Error) -> str:
+    fault = getattr(error, "sqlite_errorname", "")
+    for beginning, remedy in _REMEDIES.items():
+        if fault.startswith(beginning):
+            return f"{remedy}; "
+    return ""
+
+
 def _close(connection: sqlite3.Connection, lock: threading.Lock) -> None:
     with lock:
         connection.close()
-
-
-def _in_transaction(connection: sqlite3.Connection, change: Callable[[sqlite3.Connection], T]) -> T:
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        changed = change(connection)
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
-    return changed
-
-
-def _span(connection: sqlite3.Connection, place: Place) -> Span:
-    next_row = connection.execute("SELECT next FROM ends WHERE topic = ? AND partition = ?", place).fetchone()
-    end = int(next_row[0]) if next_row else 0
-    (first,) = connection.execute("SELECT MIN(offset) FROM records WHERE topic = ? AND partition = ?", place).fetchone()
-    return Span(end if first is None else int(first), end)
-
-
-def _shorten(connection: sqlite3.Connection, place: Place, bytes_max: int) -> None:
-    """Delete the oldest records of ``place``; the newest that together fit into ``bytes_max`` stay, at least one."""
-    connection.execute(
-        "DELETE FROM records WHERE topic = ?1 AND partition = ?2 AND offset < (SELECT MIN(offset) FROM ("
-        "SELECT offset, SUM(LENGTH(value)) OVER (ORDER BY offset DESC) AS size, "
-        "ROW_NUMBER() OVER (ORDER BY offset DESC) AS number FROM records WHERE topic = ?1 AND partition = ?2) "
-        "WHERE size <= ?3 OR number = 1)",
-        (*place, bytes_max),
-    )
-
-
-def _insert(connection: sqlite3.Connection, records: Iterable[OutRecord]) -> list[int]:
-    append_time_ms = time.time_ns() // 1_000_000
-    ends: dict[Place, int] = {}
-    rows = []
-    offsets = []
-    for topic, key, value, headers, partition in records:
-        place = (topic, partition or 0)
-        if place not in ends:
-            ends[place] = _span(connection, place).end
-        packed = _encode_headers(headers) if headers else _NO_HEADERS
-        rows.append((*place, ends[place], key, value, packed, append_time_ms))
-        offsets.append(ends[place])
-        ends[place] += 1
-    connection.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", rows)
-    connection.executemany(
-        "INSERT OR REPLACE INTO ends VALUES (?, ?, ?)", [(*place, offset) for place, offset in ends.items()]
-    )
-    return offsets
-
-
-def _select(
-    connection: sqlite3.Connection, positions: Mapping[Place, int], records_max: int, bytes_max: int
-) -> list[LogRecord]:
-    records: list[LogRecord] = []
-    size = 0
-    for (topic, partition), position in positions.items():
-        with closing(connection.cursor()) as cursor:
-            rows = cursor.execute(
-                "SELECT offset, key, value, headers, append_time_ms FROM records "
-                "WHERE topic = ? AND partition = ? AND offset >= ? ORDER BY offset LIMIT ?",
-                (topic, partition, position, records_max - len(records)),
-            )
-            first = len(records)
-            for offset, key, value, packed, append_time_ms in rows:
-                if len(records) == first and offset != position:
-                    raise RecordsLost(f"{topic}, partition {partition}: offsets {position} to {offset - 1} are gone")
-                headers = () if packed == _NO_HEADERS else _decode_headers(packed)
-                records.append(LogRecord(topic, partition, offset, key, value, headers, append_time_ms))
-                size += len(value or b"")
-                if size >= bytes_max:
-                    return records
-    return records

@@ -7,7 +7,7 @@ thrown away; the worker runs it in a thread, off the event loop.
 import time
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, Literal, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -17,6 +17,7 @@ from dhpe.edge.dead_letters import count_reasons, dead_letters
 from dhpe.edge.decode import content_type_of, decode
 from dhpe.edge.encode import encode_output
 from dhpe.edge.log import LogRecord, OutRecord, partition_of
+from dhpe.edge.salvage import Limits
 from dhpe.edge.topic_names import TopicNames
 from dhpe.engine import Engine
 from dhpe.outputs import Output, Pressure, Quality
@@ -67,8 +68,7 @@ class Stepper:
         self._names = names
         self._partition = partition
         self._partitions = partitions
-        self._future_limit_ms = parameters.future_limit_ms
-        self._bytes_max = settings.message_bytes_max
+        self._limits = Limits(parameters.future_limit_ms, settings.message_bytes_max, settings.message_records_max)
 
     @property
     def engine(self) -> Engine:
@@ -88,8 +88,8 @@ class Stepper:
         for record in records:
             if record.topic == self._names.pressure and record.key is not None and record.value is not None:
                 self._pressures[record.key.decode()] = record.value
-        records += dead_letters(chain, chain_rejects, self._names.chain_dead, self._bytes_max)
-        records += dead_letters(ticks, ticks_rejects, self._names.ticks_dead, self._bytes_max)
+        records += dead_letters(chain, chain_rejects, self._names.chain_dead, self._limits.bytes_max)
+        records += dead_letters(ticks, ticks_rejects, self._names.ticks_dead, self._limits.bytes_max)
         return Outcome(
             records,
             outputs,
@@ -126,7 +126,7 @@ class Stepper:
 
     def _decode(self, records: Sequence[LogRecord], topic: str) -> tuple[Batch, list[Reject]]:
         messages = [(r.offset, r.key, r.value, content_type_of(r.headers), r.append_time_ms) for r in records]
-        batch, rejects = decode(messages, topic, future_limit_ms=self._future_limit_ms, bytes_max=self._bytes_max)
+        batch, rejects = decode(messages, topic, self._limits)
         strangers = [
             code
             for code in np.unique(batch.events["underlying"]).tolist()
@@ -155,8 +155,6 @@ class Stepper:
 
 
 def _mark_lost(output: AnyOutput) -> AnyOutput:
-    if not isinstance(output, Pressure):
-        return output
-    reasons = sorted({*output.quality.reasons, "data_loss"})
-    stale = output.quality.status == "stale"
-    return msgspec.structs.replace(output, quality=Quality("stale" if stale else "degraded", reasons))
+    known = output.quality or Quality("ok", [])
+    status: Literal["stale", "degraded"] = "stale" if known.status == "stale" else "degraded"
+    return msgspec.structs.replace(output, quality=Quality(status, sorted({*known.reasons, "data_loss"})))

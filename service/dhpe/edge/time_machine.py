@@ -10,6 +10,7 @@ from dhpe.edge.journal import Positions, decode_entry
 from dhpe.edge.log import Log, LogError, LogRecord, Place, partition_of
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.past import Past
+from dhpe.edge.salvage import Limits
 from dhpe.edge.state_store import StateStore
 from dhpe.edge.topic_names import TopicNames
 from dhpe.outputs import Pressure
@@ -36,6 +37,7 @@ class TimeMachine:
         self._settings = settings
         self._names = TopicNames.of(settings)
         self._underlying = underlying
+        self._limits = Limits(settings.future_limit_ms, settings.message_bytes_max, settings.message_records_max)
         self._partition = partition_of(underlying.encode(), partitions)
         self._past = Past(log, settings, metrics, self._partition, partitions, lambda: None)
         self._store = StateStore(log, self._names, self._partition, settings.message_bytes_max)
@@ -91,7 +93,7 @@ class TimeMachine:
 
     def _later(self, records: list[LogRecord], ts_ns: int) -> int | None:
         messages = [(r.offset, r.key, r.value, content_type_of(r.headers), r.append_time_ms) for r in records]
-        batch, _ = decode(messages, "ticks", bytes_max=self._settings.message_bytes_max)
+        batch, _ = decode(messages, "ticks", self._limits)
         ours = [code for code, name in enumerate(batch.names) if name in (self._underlying, EVERY_UNDERLYING)]
         events = batch.events
         for event in events[events["ts_event_ns"] > ts_ns]:

@@ -172,21 +172,23 @@ class PartitionWorker:
         """Where this owner begins."""
         spans = [await self._log.span((topic, self.partition)) for topic in (self._names.chain, self._names.ticks)]
         chain, ticks = (
-            self._checked(topic, committed.get(topic), span)
+            self._checked(topic, committed, span)
             for topic, span in zip((self._names.chain, self._names.ticks), spans, strict=True)
         )
         return Positions(chain, ticks)
 
-    def _checked(self, topic: str, committed: int | None, span: Span) -> int:
-        if committed is None:
+    def _checked(self, topic: str, offsets: dict[str, int], span: Span) -> int:
+        if not offsets:
             return span.begin  # a new group begins with the oldest record that there is
-        if span.begin <= committed <= span.end:
+        committed = offsets.get(topic)
+        if committed is not None and span.begin <= committed <= span.end:
             return committed
-        missing = (
-            f"offsets {committed} to {span.begin - 1} were deleted before they were read"
-            if committed < span.begin
-            else f"offset {committed} was committed but the topic ends at {span.end}: it was made anew"
-        )
+        if committed is None:  # every commit has both topics; Kafka forgets the offset with the topic
+            missing = "its committed offset is gone and the other input's is not: it was made anew"
+        elif committed < span.begin:
+            missing = f"offsets {committed} to {span.begin - 1} were deleted before they were read"
+        else:
+            missing = f"offset {committed} was committed but the topic ends at {span.end}: it was made anew"
         if self._settings.on_data_loss == "stop":
             raise RecordsLost(
                 f"topic {topic}, partition {self.partition}: {missing}; "

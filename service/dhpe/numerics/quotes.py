@@ -3,8 +3,10 @@
 from typing import Any, Final
 
 from dhpe.numerics.jit import kernel
-from dhpe.numerics.state import CROSSED_QUOTE, LOCKED_QUOTE, NO_ASK, ZERO_BID
+from dhpe.numerics.state import CROSSED_QUOTE, LOCKED_QUOTE, NO_ASK, WIDE_QUOTE, ZERO_BID
 
+UNDERLYING_SPREAD_MAX: Final = 1.0
+"""Spread over mid, of a quote of the underlying: beyond it, an ask three times the bid, its mid is no spot."""
 LATE_WEIGHT: Final = 1.0 / 256.0
 """Of a new quote in the share of late ones, of a new trade in the mean age of the quotes that trades found."""
 
@@ -60,8 +62,17 @@ def mean_age_ns(mean_ns: float, age_ns: int) -> float:
 
 
 @kernel
-def flag_quote(bid: float, ask: float, market: Any) -> None:
-    """Count the odd quotes, all of which are accepted: crossed, locked, and with one side missing."""
+def wide(bid: float, ask: float, spread_max: float) -> bool:
+    """Whether the spread is more than ``spread_max`` of the mid: nobody trades there."""
+    return ask - bid > spread_max * 0.5 * (bid + ask)
+
+
+@kernel
+def flag_quote(bid: float, ask: float, spread_max: float, market: Any) -> None:
+    """Count the odd quotes, all of which are accepted: crossed, locked, wide, and with one side missing.
+
+    ``spread_max`` is a share of the mid.
+    """
     if ask == 0.0:
         market["flags"][NO_ASK] += 1
     elif bid > ask:
@@ -70,3 +81,5 @@ def flag_quote(bid: float, ask: float, market: Any) -> None:
         market["flags"][LOCKED_QUOTE] += 1
     if bid == 0.0:
         market["flags"][ZERO_BID] += 1
+    elif wide(bid, ask, spread_max):
+        market["flags"][WIDE_QUOTE] += 1

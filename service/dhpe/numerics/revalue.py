@@ -12,14 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhpe.numerics.american import invert_american
-from dhpe.numerics.implied_vol import CROSSED, NO_ASK, NO_BID, NO_QUOTE, NO_TIME, SOLVED, WIDE, invert
+from dhpe.numerics.implied_vol import CROSSED, NO_ASK, NO_BID, NO_QUOTE, NO_TIME, SOLVED, VOL_OUT_OF_RANGE, WIDE, invert
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.panel import put_on, take_off
 from dhpe.numerics.panel_arrays import PanelArrays, PanelRules
 from dhpe.numerics.panel_units import field_tau, unit_fields
 from dhpe.numerics.parity import forward_ratio
 from dhpe.numerics.smile import smile_vol
-from dhpe.numerics.state import NS_PER_YEAR, VOL_NONE, VOL_OWN_QUOTE, VOL_PAIR_QUOTE, VOL_SURFACE
+from dhpe.numerics.state import NS_PER_YEAR, VOL_NONE, VOL_OWN_QUOTE, VOL_PAIR_QUOTE, VOL_SURFACE, VOL_UNSOLVED
 from dhpe.numerics.sticky_delta import fit_ratio
 
 
@@ -139,12 +139,15 @@ def revalue(row: int, state: ContractState, rules: PanelRules) -> None:
     """Bring the newest quotes of one strike into the vol of both its contracts."""
     contract = state.contracts[row]
     pair = contract["pair"]
+    newly_quoted = contract["dirty"] == 1 or (pair >= 0 and state.contracts[pair]["dirty"] == 1)
     contract["dirty"] = 0
     if pair >= 0:
         state.contracts[pair]["dirty"] = 0
     if contract["active"] == 0:
         return
     vol, giver, reason = _choose_vol(row, state, rules.spread_max)
+    if newly_quoted and SOLVED < reason <= VOL_OUT_OF_RANGE:
+        state.market[0]["flags"][VOL_UNSOLVED] += 1
     _set_vol(row, vol, giver, reason, state, rules)
     if pair >= 0:
         _set_vol(pair, vol, giver, reason, state, rules)

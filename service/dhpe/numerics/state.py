@@ -177,6 +177,9 @@ FLAGS: Final = (
     "open_interest_late",
     "open_interest_beyond_volume",
     "series_adjusted",
+    "sequence_gap",
+    "wide_quote",
+    "vol_unsolved",
 )
 (
     CROSSED_QUOTE,
@@ -199,6 +202,9 @@ FLAGS: Final = (
     OPEN_INTEREST_LATE,
     OPEN_INTEREST_BEYOND_VOLUME,
     SERIES_ADJUSTED,
+    SEQUENCE_GAP,
+    WIDE_QUOTE,
+    VOL_UNSOLVED,
 ) = range(len(FLAGS))
 
 MARKET: Final = np.dtype(

@@ -64,7 +64,7 @@ class Rules(NamedTuple):
 def _apply_option_quote(event: Any, row: int, state: ContractState, panel_rules: PanelRules) -> None:
     market = state.market[0]
     contract = state.contracts[row]
-    flag_quote(event["bid"], event["ask"], market)
+    flag_quote(event["bid"], event["ask"], panel_rules.spread_max, market)
     late = is_late(event["ts_event_ns"], contract)
     market["option_late_share"] = late_share(
         market["option_late_share"], late, event["bid"], event["ask"], contract["quote"]

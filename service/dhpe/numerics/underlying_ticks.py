@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from dhpe.columns import SNAPSHOT
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.order_book import ASK, BID, set_level
-from dhpe.numerics.quotes import flag_quote, is_late, keep_quote, late_share
+from dhpe.numerics.quotes import UNDERLYING_SPREAD_MAX, flag_quote, is_late, keep_quote, late_share, wide
 from dhpe.numerics.state import BETA_VANNA, GAMMA, LATE_QUOTE, SPOT_NONE, SPOT_QUOTE, SPOT_TRADE, TRADE_MEMORY
 
 _MEAN_WEIGHT = 0.1  # of a new bar in the running means of spread and touch size: about the last ten bars
@@ -80,14 +80,14 @@ def _take_quote(
 ) -> None:
     """Apply a best quote (bid, bid size, ask, ask size) of one instrument."""
     bid, bid_size, ask, ask_size = best
-    flag_quote(bid, ask, market)
+    flag_quote(bid, ask, UNDERLYING_SPREAD_MAX, market)
     late = is_late(ts_event_ns, instrument)
     market["underlying_late_share"] = late_share(market["underlying_late_share"], late, bid, ask, instrument["quote"])
     if late:
         market["flags"][LATE_QUOTE] += 1
     if instrument["hedge"] == 0 and ts_event_ns >= instrument["quote"]["ts_ns"]:
         _breathe(bid, bid_size, instrument, market)
-        if 0.0 < bid <= ask:
+        if 0.0 < bid <= ask and not wide(bid, ask, UNDERLYING_SPREAD_MAX):
             set_spot(0.5 * (bid + ask), SPOT_QUOTE, ts_event_ns, market, max_age_ns)
             market["spread"] = ask - bid
             market["bid_size"] = bid_size

@@ -4,7 +4,9 @@ The answers themselves are encoded by msgspec from the published structs, so the
 structs, never beside them: names, order and types cannot drift, and each field must have a meaning and a unit.
 """
 
-from types import GenericAlias
+from functools import reduce
+from operator import or_
+from types import GenericAlias, UnionType
 from typing import Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -65,6 +67,8 @@ def _translated(hint: Any, made: dict[type, type[BaseModel]]) -> Any:
         return made[hint]
     if get_origin(hint) is list:
         return _list_of(_translated(get_args(hint)[0], made))
+    if get_origin(hint) is UnionType:
+        return reduce(or_, (_translated(one, made) for one in get_args(hint)))
     return hint
 
 

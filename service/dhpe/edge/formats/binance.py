@@ -111,7 +111,7 @@ def _chunks(path: Path) -> Iterator[Batch | Reject]:
             first += len(lines)
             known = len(symbols)
             _name(decoded, symbols)
-            yield from (Reject("", -1, number, str(path), *fault) for number, *fault in decoded.faults)
+            yield from (Reject("", -1, number, str(path), reason, said) for number, reason, said in decoded.faults)
             if not decoded.events:
                 continue
             time_ns = int(decoded.events[0].T) * _NS_PER_MS

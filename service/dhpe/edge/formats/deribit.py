@@ -20,6 +20,7 @@ from dhpe.columns import Batch, Contract, Reject, empty_events
 from dhpe.edge import door
 from dhpe.edge.formats.deribit_names import SOURCE, option
 from dhpe.edge.formats.files import InputError, opened
+from dhpe.edge.messages import INT64_MAX
 
 HEADER: Final = ("q", "p", "s", "t")
 
@@ -49,12 +50,12 @@ def read(path: Path) -> Iterator[Batch | Reject]:
     """
     with opened(path) as stream:
         reader = csv.DictReader(io.TextIOWrapper(stream, encoding="utf-8-sig", newline=""))
-        missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
-        if missing:
-            raise InputError(f"{path}:1: missing column {', '.join(missing)}; this is no CSV of Deribit trades")
         rows: list[_Row] = []
         contracts: dict[str, Contract] = {}
         try:
+            missing = [name for name in _NEEDED if name not in (reader.fieldnames or ())]
+            if missing:
+                raise InputError(f"{path}:1: missing column {', '.join(missing)}; this is no CSV of Deribit trades")
             for cells in reader:
                 fault = _read_row(cells, reader.line_num, rows, contracts)
                 if fault is not None:
@@ -75,9 +76,11 @@ def _read_row(cells: dict[str, Any], line: int, rows: list[_Row], contracts: dic
             int(cells["t"]), int(cells["trade_id"]), line, symbol,
             float(cells["p"]), float(cells["q"]), _SIDES[cells["direction"]], float(cells["index_price"]),
         )  # fmt: skip
+        if not (0 <= row.trade_id <= INT64_MAX and abs(row.time_ms) <= INT64_MAX // _NS_PER_MS):
+            return "the line holds no option trade: trade_id or t is no 64-bit number"
         if symbol not in contracts:
             contracts[symbol] = option(symbol)
-    except (KeyError, ValueError, TypeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError) as error:
         return f"the line holds no option trade: {error}"
     rows.append(row)
     return None

@@ -16,7 +16,8 @@ from typing import Final, cast
 import numpy as np
 
 from dhpe.columns import Batch, Reject
-from dhpe.edge.decode import MESSAGE_BYTES_MAX, Message, decode
+from dhpe.edge.decode import Message, decode
+from dhpe.edge.salvage import MESSAGE_BYTES_MAX, Limits
 
 STANDARD_INPUT: Final = "-"
 LINES_MAX: Final = 50_000
@@ -82,7 +83,7 @@ def _lines(stream: BufferedReader | gzip.GzipFile, line_bytes_max: int) -> Itera
 def _decode(stretch: list[tuple[int, bytes]], name: str, done: int, line_bytes_max: int) -> Iterator[Batch | Reject]:
     messages: list[Message] = [(place, None, value, None, None) for place, (_, value) in enumerate(stretch)]
     numbers = np.fromiter((number for number, _ in stretch), np.int64, len(stretch))
-    batch, rejects = decode(messages, "", bytes_max=line_bytes_max)
+    batch, rejects = decode(messages, "", Limits(bytes_max=line_bytes_max))
     for reject in rejects:
         place = reject.offset
         yield reject._replace(offset=done + place, index=int(numbers[place]), file=name)

@@ -16,7 +16,9 @@ What a bar means for an event stream:
 A day is sorted in memory as compact columns; its records leave in batches of ``rows_max``.
 """
 
+import lzma
 import re
+import struct
 import zipfile
 import zlib
 from collections import defaultdict
@@ -36,6 +38,11 @@ from dhpe.edge.formats.index_options import ROOTS, osi_symbol, settlement_of
 from dhpe.edge.sessions import midnight_ns, settlement_ns
 
 ROWS_MAX: Final = 50_000
+BROKEN_ZIP: Final = (
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, OSError, RuntimeError, ValueError),
+)
+"""What the library raises for damaged, encrypted and unknown zips."""
 MEMBER_BYTES_MAX: Final = 256 * 1024 * 1024
 PRICE_SCALE: Final = 10_000.0
 MULTIPLIER: Final = 100.0
@@ -129,10 +136,10 @@ def _names(path: Path) -> list[str]:
     try:
         with zipfile.ZipFile(path) as archive:
             return sorted(archive.namelist())
-    except zipfile.BadZipFile as error:
-        raise InputError(f"{path}: is no zip: {error}") from error
     except OSError as error:
         raise unreadable(path, error) from error
+    except BROKEN_ZIP as error:
+        raise InputError(f"{path}: is no zip: {error}") from error
 
 
 def _date(digits: str) -> str:
@@ -211,7 +218,7 @@ def _texts(members: list[_Member]) -> tuple[list[bytes], list[Reject]]:
                     broken.append(Reject("", -1, 0, member.label, "too_large", detail))
                 else:
                     text = archive.read(member.name)
-            except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+            except BROKEN_ZIP as error:
                 broken.append(Reject("", -1, 0, member.label, "broken_file", f"the file cannot be unzipped: {error}"))
             texts.append(text)
     finally:

@@ -1,0 +1,158 @@
+"""What the killed processes do: feed a log and work on it. Importing this warms the kernels, so a fork begins at once.
+
+Everything stands on ``ticks``, one message after the other, and the outputs carry the positions they were made at:
+what an uninterrupted engine says of the first n messages is then known to the last byte.
+"""
+
+import asyncio
+import concurrent.futures.thread
+import logging
+import os
+import resource
+import signal
+from collections.abc import Iterator
+from ctypes import c_int
+from multiprocessing.connection import Connection
+from multiprocessing.sharedctypes import Synchronized
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+
+from dhpe.columns import empty_batch
+from dhpe.edge.decode import decode
+from dhpe.edge.encode import encode_output
+from dhpe.edge.log import LogError, LogUnavailable, OutRecord
+from dhpe.edge.metrics import Metrics
+from dhpe.edge.sqlite import SqliteLog
+from dhpe.edge.topic_names import TopicNames
+from dhpe.edge.workers import Workers
+from dhpe.engine import Engine
+from dhpe.settings import Settings
+from worker_room import drained, market, messages, until
+
+assert concurrent.futures.thread  # once it is nobody, a process may be unable to read its own library
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+SETTINGS: Final = Settings(step_records_max=5, gamma_weight=-1.0, kyle_lambda=2e-11, drain_timeout_s=30.0)
+NAMES: Final = TopicNames.of(SETTINGS)
+FED_AT_ONCE: Final = 3
+
+
+class Said(NamedTuple):
+    """One output: after which message, in which topic, and its bytes."""
+
+    position: int
+    topic: str
+    value: bytes
+
+
+WIRE: Final = [
+    OutRecord(NAMES.ticks, message.key, message.value, (), 0) for message in messages(market(30, ("SIMA",)), 5)
+]
+
+
+def reference() -> Iterator[Said]:
+    """What an engine says that nobody interrupts."""
+    engine = Engine(SETTINGS.parameters())
+    for position, record in enumerate(WIRE):
+        batch = decode([(position, record.key, record.value, None, None)], "ticks").batch
+        for output in engine.step(empty_batch(), batch).outputs:
+            topic, _, value, _ = encode_output(output)
+            yield Said(position, topic, value)
+
+
+REFERENCE: Final = list(reference())
+
+
+def open_log(path: Path) -> SqliteLog:
+    """The embedded log with all its topics."""
+    return SqliteLog(path, dict.fromkeys(NAMES, 1))
+
+
+async def feed(log: SqliteLog, safe: "Synchronized[c_int] | None" = None) -> None:
+    """Write what is not yet in the log; ``safe`` tells how many messages an append has promised to keep."""
+    done = (await log.span((NAMES.ticks, 0))).end
+    while done < len(WIRE):
+        await log.append(WIRE[done : done + FED_AT_ONCE])
+        done = min(done + FED_AT_ONCE, len(WIRE))
+        if safe is not None:
+            safe.value = done  # type: ignore[assignment]
+        await asyncio.sleep(0)
+
+
+async def feed_and_work(path: Path, safe: "Synchronized[c_int] | None" = None) -> None:
+    """Both at once, until all is committed."""
+    log = open_log(path)
+    await log.start()
+    workers = Workers(log, SETTINGS, Metrics())
+    work = asyncio.create_task(workers.run())
+    await feed(log, safe)
+    finish = asyncio.create_task(drained(workers, log, NAMES))
+    await asyncio.wait([work, finish], return_when=asyncio.FIRST_COMPLETED)
+    workers.stop()
+    finish.cancel()
+    await work
+    await log.stop()
+
+
+def run(path: Path, safe: "Synchronized[c_int] | None" = None) -> None:
+    """The process that is killed, or that finishes what the killed ones have begun."""
+    if safe is not None:
+        safe.value = 0  # type: ignore[assignment]
+    asyncio.run(feed_and_work(path, safe))
+
+
+def run_until_overtaken(path: Path, tell: Connection) -> None:
+    """Work until another process takes the file over, and tell what is then said."""
+
+    async def work() -> None:
+        log = open_log(path)
+        await log.start()
+        await log.append(WIRE[: len(WIRE) // 2])
+        workers = Workers(log, SETTINGS, Metrics())
+        task = asyncio.create_task(workers.run())
+        await drained(workers, log, NAMES)
+        tell.send("at work")
+        await task
+
+    try:
+        asyncio.run(work())
+    except LogError as error:
+        tell.send(str(error))
+
+
+def run_on_a_full_disk(path: Path, tell: Connection) -> None:
+    """Work while no file of ours may grow, with input that another process goes on writing; then with room again."""
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    asyncio.run(_work_without_room(path, tell))
+
+
+async def _work_without_room(path: Path, tell: Connection) -> None:
+    log = open_log(path)
+    await log.start()
+    metrics = Metrics()
+    workers = Workers(log, SETTINGS, metrics)
+    task = asyncio.create_task(workers.run())
+    await drained(workers, log, NAMES)
+    _, hard = before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1, hard))
+    try:
+        await log.append(WIRE[:1])
+    except LogUnavailable as error:
+        tell.send(str(error))
+    await until(lambda: b"dhpe_transaction_aborts_total 0.0" not in metrics.render())
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    await drained(workers, log, NAMES)
+    workers.stop()
+    await task
+    await log.stop()
+
+
+def as_nobody(path: Path, tell: Connection) -> None:
+    """Open the log without the rights of root, who may write anywhere."""
+    if os.geteuid() == 0:
+        os.setuid(65_534)
+    try:
+        asyncio.run(open_log(path).start())
+    except LogUnavailable as error:
+        tell.send(str(error))
