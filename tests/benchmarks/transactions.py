@@ -37,6 +37,7 @@ BROKER = PROJECT / "deploy" / "broker" / "broker.sh"
 BLOCKS = 4
 SAMPLES_OF_BLOCK = 250
 WARM = 30
+START_TIMEOUT_S = 300  # the first record may wait until kernels are compiled
 GAPS_S = (0.0, 0.03)
 UNDERLYING = "SIMA"
 PAIR = ("SIMA", "SIMC")  # each on one of two partitions
@@ -160,7 +161,7 @@ async def latencies_ms(settings: Settings, samples: int, gap_s: float, *, of_wor
             sent = await producer.send_and_wait(
                 names.ticks, value, key=UNDERLYING.encode(), partition=place_of(settings)
             )
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(START_TIMEOUT_S):
                 while True:
                     record = await reader.getone()
                     if not of_worker and record.value == value:
