@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from dhpe.columns import Adjustment
 from dhpe.numerics.option_trades import grains
+from dhpe.numerics.state import SLOT_NEVER
 from dhpe.numerics.underlying_ticks import TapeState
 
 _CONTRACT_AMOUNTS = (
@@ -36,6 +37,7 @@ _CONTRACT_AMOUNTS = (
 )
 _MARKET_PRICES = (
     "spot",
+    "surface_spot",
     "landscape_spot",
     "bar_open",
     "bar_high",
@@ -125,7 +127,7 @@ def rescale(market: np.void, expiries: NDArray[np.void], tape: TapeState, shares
         market[name] /= shares
     for name in _MARKET_SIZES:
         market[name] *= shares
-    market["landscape_slot"] = -1
+    market["landscape_slot"] = SLOT_NEVER
     expiries["given_forward"] /= shares
     expiries["given_forward_spot"] /= shares
     for instrument in tape.instruments:

@@ -1,6 +1,7 @@
 """Splits and other corporate actions: what dealers hold in money does not change, and no bad record half applies."""
 
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import msgspec
@@ -153,6 +154,46 @@ def test_a_split_is_no_move_of_the_market() -> None:
         outputs += step(engine, quote((100.0 + math.sin(place) / 10) / 2, now_ns)).outputs
     assert np.abs(of(engine).tape.returns).max() < 0.005
     assert {output.regime for output in outputs if hasattr(output, "regime")} == {"normal"}
+
+
+UNTOUCHED = set(
+    # money, returns, vols, counts, shares and times, which new shares leave as they are
+    "vix vvix fields liquidity_flow liquidity_volume liquidity_pressure clipped_contracts opening_sums "
+    "open_interest_totals option_late_share underlying_late_share option_quote_age_ns underlying_quote_age_ns "
+    "vol fit_ratio sweep.probability multiplier "
+    "rate carry basis given_discount atm_vol skew_slope skew_slope_standard_error atm_total_variance ssvi_rho "
+    "curvature fit_tau phi_scale phi_power beta beta_standard_error vanna_weight".split()
+)
+
+
+def test_every_number_of_the_state_is_rescaled_or_needs_none() -> None:
+    """A price or a size that a later hand adds to the state, and forgets here, would halve under no split."""
+    engine = Engine(WIDE)
+    market(engine)
+    underlying = of(engine)
+    state, tape = underlying.book.state, underlying.tape
+    tables = {"market": state.market, "contracts": state.contracts, "expiries": state.expiries,
+              "instruments": tape.instruments}  # fmt: skip
+
+    def numbers(rows: np.ndarray, path: str = "") -> Iterator[tuple[str, np.ndarray]]:
+        for name in rows.dtype.names or ():
+            if rows[name].dtype.names:
+                yield from numbers(rows[name], f"{name}.")
+            elif rows[name].dtype == np.float64:
+                yield path + name, rows[name]
+
+    for rows in tables.values():
+        for _, column in numbers(rows):
+            column[...] = 3.0
+    before = {(table, name): column.copy() for table, rows in tables.items() for name, column in numbers(rows)}
+    assert step(engine, whole_split()).rejects == []
+    contracts = of(engine).book.state.contracts
+    tables["contracts"] = contracts[contracts["active"] == 1]
+    for table, rows in tables.items():
+        for name, column in numbers(rows):
+            if name not in UNTOUCHED:
+                changed = (column != before[table, name][: len(column)]).any()
+                assert changed, f"{table}: {name} is neither rescaled nor known to need no rescaling"
 
 
 @given(st.sampled_from([2, 4, 5, 20]))

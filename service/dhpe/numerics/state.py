@@ -297,6 +297,8 @@ MARKET: Final = np.dtype(
 NAN_IS_UNKNOWN: Final = frozenset(
     {
         "open_interest",
+        "earlier_open_interest",
+        "carried",
         "vol",
         "quote_spot",
         "given_forward",
