@@ -87,6 +87,7 @@ def test_the_document_is_openapi_3_1_and_lists_every_path() -> None:
             "/v1/{underlying}/history",
             "/v1/alerts",
             "/v1/stream",
+            "/v1/explain/{alert_id}",
             "/healthz",
             "/readyz",
             "/metrics",

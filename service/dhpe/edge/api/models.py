@@ -36,13 +36,13 @@ _OWN: Final = {
     "columns": Meaning(None, "One array per number, all of one length, oldest first."),
     "interval_ms": Meaning("ms", "Event time between two points."),
     "bit_equal": Meaning(None, "Whether the log gives the same bytes again; null where that cannot be known."),
-    "published": Meaning(None, "As it stands in the log."),
-    "recomputed": Meaning(None, "As the log gives it now; null where it was not or could not be computed."),
-    "threshold": Meaning(None, "What the number was held against; null where it was not."),
+    "published": Meaning("by name", "As it stands in the log."),
+    "recomputed": Meaning("by name", "As the log gives it now; null where it was not or could not be computed."),
+    "threshold": Meaning("by name", "What the number was held against; null where it was not."),
     "name": Meaning(None, "Name of the number."),
     "origin": Meaning(None, "What the computation began with; null where there was none."),
     "kept_state": Meaning(None, "True for a kept state, false for the beginning of the log."),
-    "records_replayed": Meaning(None, "Offsets of both inputs between the base and the alert."),
+    "records_replayed": Meaning("offsets", "Of both inputs, between the origin and the alert."),
     "stale_after_s": Meaning("s", "Age from which numbers are withheld."),
 }
 """What only the API says."""
@@ -70,16 +70,6 @@ def _translated(hint: Any, made: dict[type, type[BaseModel]]) -> Any:
     if get_origin(hint) is UnionType:
         return reduce(or_, (_translated(one, made) for one in get_args(hint)))
     return hint
-
-
-def _translated_within(hint: Any) -> Any:
-    """As ``_translated``, also for the struct of a list or beside None."""
-    match get_args(hint):
-        case (struct,):
-            return _list_of(_translated(struct, _made))
-        case (struct, none) if none is type(None):
-            return _nullable(_translated(struct, _made))
-    return _translated(hint, _made)
 
 
 def _nullable(hint: Any) -> Any:
@@ -157,7 +147,7 @@ _made[Alert] = AlertRecord
 ExplanationRecord = _model(
     "Explanation",
     Explanation.__doc__ or "",
-    {name: _translated_within(hint) for name, hint in get_type_hints(Explanation).items()},
+    {name: _translated(hint, _made) for name, hint in get_type_hints(Explanation).items()},
 )
 
 FIELD_PARTS: Final[dict[str, type[msgspec.Struct]]] = {
