@@ -107,7 +107,7 @@ def sides_of(labels: Sequence[TradeLabel]) -> list[int]:
     sides = []
     for place, label in enumerate(labels):
         side = {"buy": 1, "sell": -1, None: 0}[label.side]
-        if side == 0 and label.rule == "reverse_tick":
+        if side == 0 and label.rule.endswith("reverse_tick"):  # after what is odd about its quote
             later = (after for after in labels[place + 1 :] if after.symbol == label.symbol)
             told = next((after.price for after in later if after.price != label.price), label.price)
             side = (told < label.price) - (told > label.price)
