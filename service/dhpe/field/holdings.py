@@ -35,8 +35,7 @@ def at_their_delta(rows: Rows, spot: float, ts_ns: int) -> Rows:
 def merged(rows: Rows, log_spot: float) -> Rows:
     """The same fields at every spot and time from half as many rows: call and put of a strike as one.
 
-    Both have one vol, which stays, so that gamma and vanna are the same; the charm of the put is that of the call less
-    the dividends
+    Both have one vol, so that gamma and vanna are the same; the charm of the put is that of the call less the dividends
     of a share (MODEL.md section 2). So a put is written as its call less a call that is as good as a share, struck at
     e^-50 of the spot: one such row for each expiry.
     """

@@ -6,7 +6,7 @@ from dhpe.field.prices import PriceReading
 from dhpe.field.sums import at_spot
 from dhpe.field.surface import surface_of
 from dhpe.field_outputs import Field, FieldLimits
-from dhpe.numerics.state import SPOT_SOURCES
+from dhpe.numerics.state import SLOT_NEVER, SPOT_SOURCES
 from dhpe.reading import (
     STALE_REASONS,
     UNKNOWN_REASONS,
@@ -28,7 +28,7 @@ def field_of(copy: FieldCopy, limits: FieldLimits) -> Field:
     if copy.lost:
         reasons.add("data_loss")
     known_spot = not reasons & STALE_REASONS
-    fitted = known_spot and market["surface_slot"] >= 0
+    fitted = known_spot and market["surface_slot"] != SLOT_NEVER
     rows = held(copy.rows, int(market["ts_ns"]))
     if known_spot:
         rows = at_their_strikes(rows, float(market["spot"]), int(market["ts_ns"]))
