@@ -141,8 +141,8 @@ class Engine:
         if len(self._underlyings) + len(batch.names) <= self.parameters.underlyings_max:
             return kept
         codes, firsts = np.unique(events["underlying"][kept], return_index=True)
-        in_order = [int(code) for code in codes[np.argsort(firsts)]]
-        new = [code for code in in_order if batch.names[code] not in (*self._underlyings, EVERY_UNDERLYING)]
+        known = self._underlyings.keys() | {EVERY_UNDERLYING}
+        new = [code for code in codes[np.argsort(firsts)].tolist() if batch.names[code] not in known]
         surplus = kept & np.isin(events["underlying"], new[self.parameters.underlyings_max - len(self._underlyings) :])
         for event in events[surplus]:
             name = batch.names[event["underlying"]]
