@@ -122,7 +122,7 @@ def test_a_repeated_trade_id_moves_nothing_and_is_counted() -> None:
     step(engine, WEEKLY, open_interest(1000), sold)
     before = positions(engine)
     result = step(engine, sold, sold | {"price": 1.2})
-    assert [reject.reason for reject in result.rejects] == ["duplicate", "duplicate"]
+    assert [reject.reason for reject in result.rejects] == ["duplicate", "sequence_conflict"]
     assert result.labels == []
     assert positions(engine) == before
     assert len(step(engine, sold | {"source": "B"}).labels) == 1
