@@ -12,6 +12,7 @@ import asyncio
 import json
 import os
 import platform
+import shutil
 import signal
 import sys
 import tempfile
@@ -75,7 +76,7 @@ def main() -> int:
 
     def note(one: Judged) -> None:
         ended.append(report.kept(one))
-        word = "clean" if one.clean else "NOT CLEAN"
+        word = "clean" if one.clean else f"NOT CLEAN {one.verdict}, offsets went back: {one.backward}"
         _say(
             f"{one.round.name}: {word}, {len(one.injected)} faults, {one.seconds:.0f} s, load {os.getloadavg()[0]:.1f}"
         )
@@ -84,12 +85,14 @@ def main() -> int:
             arguments.json.write_text(json.dumps(answer, indent=2) + "\n")
 
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # brokers and workers are ended by whoever ends us
-    with tempfile.TemporaryDirectory(prefix="dhpe-chaos-") as folder:
-        dirty = asyncio.run(run(rounds, arguments.records, Path(folder), note))
+    folder = Path(tempfile.mkdtemp(prefix="dhpe-chaos-"))
+    dirty = asyncio.run(run(rounds, arguments.records, folder, note))
     _say(f"\n{machine}, load {os.getloadavg()[0]:.1f}\n\n{report.text(ended)}")
     if dirty:
-        _say(f"\nNOT CLEAN: {', '.join(dirty)}")
-    return 1 if dirty else 0
+        _say(f"\nNOT CLEAN: {', '.join(dirty)}; what workers and brokers said is kept in {folder}")
+        return 1
+    shutil.rmtree(folder)
+    return 0
 
 
 def _say(line: str) -> None:

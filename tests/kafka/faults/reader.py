@@ -31,7 +31,7 @@ class CommittedReader:
         self._address = address
         self._positions: dict[Place, int] = {(topic, n): 0 for topic in topics for n in range(partitions)}
         self.seen: defaultdict[Place, list[Seen]] = defaultdict(list)
-        self.backward: list[tuple[Place, int]] = []
+        self.backward: list[tuple[Place, int, int]] = []
         """Offsets that were given after a higher one: must stay empty."""
 
     async def run(self) -> None:
@@ -69,7 +69,7 @@ class CommittedReader:
                     place = (where.topic, where.partition)
                     for record in records:
                         if record.offset < self._positions[place]:
-                            self.backward.append((place, record.offset))
+                            self.backward.append((place, self._positions[place], record.offset))
                         self.seen[place].append(Seen(record.key, record.value, tuple(record.headers)))
                         self._positions[place] = record.offset + 1
                 for place in self._positions:

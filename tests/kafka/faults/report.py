@@ -27,7 +27,7 @@ def kept(one: Judged) -> Kept:
         "doubled": one.verdict.doubled,
         "different": one.verdict.different + one.touched_neighbours,
         "hanging_transactions": one.hanging,
-        "offsets_gone_back": one.backward,
+        "offsets_gone_back": len(one.backward),
         "ended_by_themselves": [f"{one.round.name}: {gone.worker} {gone.code}" for gone in one.exits],
         "injected": [
             {

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 from dhpe.edge.kafka import KafkaLog
+from dhpe.edge.log import Place
 from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.topics import create_topics
 from dhpe.settings import Settings
@@ -48,7 +49,7 @@ class Judged(NamedTuple):
     verdict: verdict.Verdict
     hanging: int
     missing: int
-    backward: int
+    backward: list[tuple[Place, int, int]]
     poisoned: int
     touched_neighbours: int
 
@@ -120,7 +121,7 @@ async def run_round(one: Round, load: Load, folder: Path, address: str, cluster:
         judged,
         hanging,
         missing,
-        len(reader.backward) + len(room.monitor.backward),
+        reader.backward + room.monitor.backward,
         room.poisoned,
         touched,
     )
