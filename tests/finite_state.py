@@ -5,13 +5,7 @@ from typing import Any
 import numpy as np
 
 from dhpe.engine import Engine
-
-MAY_BE_NAN = frozenset(
-    "open_interest vol quote_spot given_forward given_forward_spot given_discount atm_vol skew_slope "
-    "skew_slope_standard_error atm_total_variance ssvi_rho curvature fit_tau phi_scale phi_power "
-    "beta_standard_error".split()
-)
-"""What is not known yet is NaN in the state by design, and null in every output."""
+from dhpe.numerics.state import NAN_IS_UNKNOWN
 
 
 def nans(engine: Engine) -> list[str]:
@@ -24,7 +18,7 @@ def nans(engine: Engine) -> list[str]:
         rows |= {kind: getattr(state, kind)[:count] for kind, count in live.items()}
         for kind, values in rows.items():
             found += [
-                f"{name}.{kind}.{field}" for field in nan_fields(values) if field.split(".")[-1] not in MAY_BE_NAN
+                f"{name}.{kind}.{field}" for field in nan_fields(values) if field.split(".")[-1] not in NAN_IS_UNKNOWN
             ]
         plain = {"returns": tape.returns, "flows": tape.flows, "volumes": tape.volumes, "depth": tape.depth}
         found += [f"{name}.{kind}" for kind, values in plain.items() if np.isnan(values).any()]
