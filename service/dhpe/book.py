@@ -23,7 +23,6 @@ from dhpe.numerics.state import (
     FLOW,
     MARKET,
     NAIVE,
-    NS_PER_YEAR,
     OPEN_INTEREST_LATE,
     OPEN_INTEREST_REVISED,
     POSITION_CLIPPED,
@@ -35,8 +34,6 @@ from dhpe.numerics.state import (
 from dhpe.open_interest import learn_opening
 from dhpe.parameters import Parameters
 
-GROWTH_LOG_MAX: Final = 1.0
-"""Of a forward over its spot, in log, per year or part of one: the limit of the rates."""
 _FIRST_CAPACITY: Final = 64
 _NEVER: Final = np.iinfo(np.int64).max
 _CONTRACT_FACTS: Final = ("right", "strike", "multiplier", "american", "settles_ns")
@@ -330,9 +327,6 @@ class Book:
             if row is None:
                 return "unknown_expiry", f"no contract settles at {fact.settles_ns}"
             expiry = self.state.expiries[row]
-            spot = float(market["spot"])
-            if spot > 0 and not is_forward(fact.forward, spot, fact.settles_ns - int(market["ts_ns"])):
-                return "bad_forward", f"a forward of {fact.forward!r} is no forward of a spot of {spot!r}"
             expiry["given_forward"] = fact.forward
             expiry["given_ts_ns"] = market["ts_ns"]
             expiry["given_forward_spot"] = market["spot"] if market["spot"] > 0 else np.nan
@@ -341,12 +335,6 @@ class Book:
             market["surface_slot"] = SLOT_ASKED
         self._stale()
         return None
-
-
-def is_forward(forward: float, spot: float, left_ns: int) -> bool:
-    """False where ``forward`` would grow by more than ``GROWTH_LOG_MAX`` a year from ``spot``; NaN is none yet."""
-    years = max(left_ns / NS_PER_YEAR, 1.0)
-    return math.isnan(forward) or abs(math.log(forward / spot)) <= GROWTH_LOG_MAX * years
 
 
 def _learn(contract: np.void, date: int, times: int, market: np.void) -> None:

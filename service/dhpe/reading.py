@@ -20,7 +20,15 @@ STALE_REASONS: Final = frozenset({"spot_unknown", "spot_stale"})
 UNKNOWN_REASONS: Final = STALE_REASONS | {"no_contracts", "no_vols", "no_positions"}
 """With one of these there are no fields."""
 NOTES: Final = frozenset(
-    {"american_de_americanised", "gain_reaches_one", "lambda_from_depth", "one_expiry", "overhedging", "quotes_old"}
+    {
+        "american_de_americanised",
+        "gain_reaches_one",
+        "lambda_from_depth",
+        "one_expiry",
+        "open_interest_unknown",
+        "overhedging",
+        "quotes_old",
+    }
 )
 """Reasons that say how a number was made, without making it a bad one."""
 

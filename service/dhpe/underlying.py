@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhpe.adjustment import rescale
-from dhpe.book import Book, is_forward
+from dhpe.book import Book
 from dhpe.columns import OPTION_TRADE, Adjustment, Contract, DealerPosition, Instrument, OpenInterest, Rates, Reference
 from dhpe.landscape import Landscape, landscape
 from dhpe.liquidity import KyleLambda, amihud_illiquidity, estimate
@@ -199,10 +199,6 @@ class Underlying:
         contracts, expiries = int(market["contracts"]), int(market["expiries"])
         spot = float(market["spot"])
         market["panel_valid"] = 0
-        # A forward that came before any spot is held against the first one.
-        for expiry in state.expiries[:expiries]:
-            if not is_forward(float(expiry["given_forward"]), spot, int(expiry["settles_ns"]) - now_ns):
-                expiry["given_forward"] = np.nan
         by_delta = self._rules[1].by_delta
         if by_delta:
             move_vols(state.contracts[:contracts], state.expiries[:expiries], spot, now_ns)

@@ -40,6 +40,8 @@ REASONS: Final[dict[str, str]] = {
     "spot_stale": "the last spot is too old",
     "spot_unknown": "no spot yet",
     "surface_behind_spot": "spot has moved far since the surface was fitted",
+    "open_interest_unknown": "no series has a print of its open interest, so that there is nothing to estimate from",
+    "sequence_gap": "a source's numbers have a gap: records are missing until what is known is whole again",
 }
 """The words in ``quality.reasons``."""
 

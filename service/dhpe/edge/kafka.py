@@ -6,6 +6,7 @@ would block the partition for ever. Nothing is committed by the consumer, and no
 """
 
 import asyncio
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -48,6 +49,7 @@ from dhpe.settings import Settings
 STEP_FETCH_WAIT_MS: Final = 20
 """A longer poll would hold back the other input, which was still full when it began."""
 READER_FETCH_WAIT_MS: Final = 200
+MARK_PAUSE_S: Final = 0.05
 
 
 class KafkaLog:
@@ -254,6 +256,7 @@ class KafkaPartition:
             settings.kafka_request_timeout_s,
         )
         self._inputs = (f"{settings.topic_prefix}chain", f"{settings.topic_prefix}ticks")
+        self._journal = f"{settings.topic_prefix}journal"
         self._positions: dict[str, int] = {}
 
     @property
@@ -262,14 +265,23 @@ class KafkaPartition:
         return self._number
 
     async def fence(self) -> dict[str, int]:
-        """Initialise both producers, and only then read the committed offsets anew."""
+        """Initialise both producers, leave a mark among the group's offsets, and read these when the mark is seen.
+
+        A coordinator that has just come up answers from what its replicas have confirmed to it so far, which can lie
+        seconds back (seen after kill -9 of all brokers). Nothing of this group was committed later than the mark, so
+        a coordinator that knows it knows all.
+        """
         await self._producers.start()
+        mark = time.time_ns()
+        await self._producers.commit((), {self._journal: mark})
         consumer = self._log.group_consumer()
         committed = {}
         try:
             async with asyncio.timeout(self._log.settings.kafka_request_timeout_s):
+                while await consumer.committed(self._place(self._journal)) != mark:
+                    await asyncio.sleep(MARK_PAUSE_S)
                 for topic in self._inputs:
-                    committed[topic] = await consumer.committed(TopicPartition(topic, self._number))
+                    committed[topic] = await consumer.committed(self._place(topic))
         except (KafkaError, TimeoutError) as error:
             raise unavailable(self._log.settings, error) from error
         return {topic: offset for topic, offset in committed.items() if offset is not None}

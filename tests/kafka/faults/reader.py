@@ -54,8 +54,8 @@ class CommittedReader:
             enable_auto_commit=False,
             request_timeout_ms=10_000,
         )
-        await consumer.start()
         try:
+            await consumer.start()
             consumer.assign([TopicPartition(*place) for place in self._positions])
             for place, offset in self._positions.items():
                 consumer.seek(TopicPartition(*place), offset)
@@ -87,8 +87,8 @@ async def ends(address: str, places: Iterable[Place], *, committed: bool) -> dic
         isolation_level="read_committed" if committed else "read_uncommitted",
         request_timeout_ms=10_000,
     )
-    await consumer.start()
     try:
+        await consumer.start()
         found = await consumer.end_offsets([TopicPartition(*place) for place in places])
     finally:
         await stop_client(consumer)
