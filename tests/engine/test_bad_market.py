@@ -187,7 +187,7 @@ TABLE = [
     row("listed twice with another strike", again(101.0), same, "one_expiry", "contract_conflict"),
     row("spot falls 30 %", spot_at(70.0), finite, "surface_behind_spot one_expiry"),
     row("spot rises 30 %", spot_at(130.0), finite, "surface_behind_spot one_expiry"),
-    row("spot all but vanishes", spot_at(0.0501), finite, "surface_behind_spot one_expiry"),
+    row("a wide quote near nothing is no spot", spot_at(0.0501), finite, "one_expiry"),
     row("spot of millions", spot_at(9e8), finite, "surface_behind_spot one_expiry"),
     row("an expiry passes", settled(), no_fields, "no_contracts beta_unknown", "expired_contract"),
     row("rate NaN, yield told", rates(rate=NAN, dividend_yield=0.01), same, "one_expiry"),

@@ -278,7 +278,7 @@ class KafkaPartition:
         committed = {}
         try:
             async with asyncio.timeout(self._log.settings.kafka_request_timeout_s):
-                while await consumer.committed(self._place(self._journal)) != mark:
+                while await consumer.committed(self._place(self._journal)) != mark:  # noqa: ASYNC110 - asked of the broker
                     await asyncio.sleep(MARK_PAUSE_S)
                 for topic in self._inputs:
                     committed[topic] = await consumer.committed(self._place(topic))

@@ -7,6 +7,8 @@ from dhpe.numerics.state import CROSSED_QUOTE, LOCKED_QUOTE, NO_ASK, WIDE_QUOTE,
 
 UNDERLYING_SPREAD_MAX: Final = 1.0
 """Spread over mid, of a quote of the underlying: beyond it, an ask three times the bid, its mid is no spot."""
+OPTION_SPREAD_MAX: Final = 1.9
+"""The same of an option: beyond it the bid is less than a twentieth of the mid, and the fit weighs it less."""
 LATE_WEIGHT: Final = 1.0 / 256.0
 """Of a new quote in the share of late ones, of a new trade in the mean age of the quotes that trades found."""
 

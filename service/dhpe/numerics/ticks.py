@@ -15,7 +15,7 @@ from dhpe.numerics import panel
 from dhpe.numerics.jit import kernel
 from dhpe.numerics.option_trades import apply_option_trade
 from dhpe.numerics.panel_arrays import PanelRules
-from dhpe.numerics.quotes import flag_quote, is_late, keep_quote, late_share
+from dhpe.numerics.quotes import OPTION_SPREAD_MAX, flag_quote, is_late, keep_quote, late_share
 from dhpe.numerics.revalue import ContractState, mark_dirty, revalue_dirty
 from dhpe.numerics.side_labels import SideRules, label_underlying_trade
 from dhpe.numerics.state import (
@@ -64,7 +64,7 @@ class Rules(NamedTuple):
 def _apply_option_quote(event: Any, row: int, state: ContractState, panel_rules: PanelRules) -> None:
     market = state.market[0]
     contract = state.contracts[row]
-    flag_quote(event["bid"], event["ask"], panel_rules.spread_max, market)
+    flag_quote(event["bid"], event["ask"], OPTION_SPREAD_MAX, market)
     late = is_late(event["ts_event_ns"], contract)
     market["option_late_share"] = late_share(
         market["option_late_share"], late, event["bid"], event["ask"], contract["quote"]
