@@ -68,6 +68,7 @@ def busy(service: Service, number: int) -> None:
         metrics.http_refused("rate")
         metrics.view_rejected("undecodable")
         metrics.field_done("written", 0.4)
+        metrics.snapshot_written(0, 60_000)
 
     service.run(report)
 

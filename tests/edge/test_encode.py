@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dhpe.columns import TOPIC_OF_KIND, Batch, empty_batch
@@ -45,7 +45,7 @@ def records_of(message: WireMessage) -> list[Any]:
 
 @pytest.mark.parametrize("kind", RECORDS)
 @given(data=st.data())
-@settings(max_examples=30, derandomize=True, deadline=None)
+@settings(max_examples=30, derandomize=True, deadline=None, suppress_health_check=[HealthCheck.filter_too_much])
 def test_a_record_survives_bytes_columns_and_bytes(kind: str, data: st.DataObject) -> None:
     """Record to batch to record: nothing is lost and nothing is added, whatever the kind."""
     records = data.draw(st.lists(RECORDS[kind], min_size=1, max_size=5))

@@ -15,7 +15,7 @@ from click.testing import Result
 from typer.testing import CliRunner
 
 from dhpe.__main__ import cli
-from dhpe.app import Service
+from dhpe.edge.api import build_api
 from dhpe.edge.explain import Busy, Explainer, Explanation
 from dhpe.edge.journal import Positions
 from dhpe.edge.log import Log, LogError, LogRecord, OutRecord
@@ -23,11 +23,13 @@ from dhpe.edge.metrics import Metrics
 from dhpe.edge.sqlite import SqliteLog
 from dhpe.edge.time_machine import TimeMachine
 from dhpe.edge.topic_names import TopicNames
+from dhpe.edge.view import View, ViewLimits
 from dhpe.outputs import Alert, Pressure
 from dhpe.questions import moment
 from dhpe.settings import Settings
 from dhpe.simulate import CYCLE
 from log_contract import read_all
+from web.service import PlainHealth
 from worker_room import drained, market, messages, put, sqlite_log, working
 
 SETTINGS = Settings(step_records_max=500, drain_timeout_s=30.0, snapshot_interval_s=0.2)
@@ -223,8 +225,10 @@ async def test_the_commands_and_the_api_answer_the_same(log: SqliteLog, folder: 
     assert then.exit_code == 0, then.output
     assert json.loads(then.stdout)["offsets"] == offsets
     assert (await dhpe("replay", "--from-kafka", "--underlying", "SIMA")).exit_code == 2
-    service = Service(SETTINGS, log, works=False)
-    transport = httpx.ASGITransport(service._application)
+    explain = Explainer(log, SETTINGS, Metrics()).explain
+    metrics = Metrics()
+    view = View(metrics, ViewLimits.of(SETTINGS))
+    transport = httpx.ASGITransport(build_api(view, PlainHealth(), SETTINGS, metrics, explain))
     async with httpx.AsyncClient(transport=transport, base_url="http://dhpe") as client:
         answer = await client.get(f"/v1/explain/{alert_id}")
         assert answer.status_code == 200

@@ -95,6 +95,8 @@ def pressure(
         skew_stickiness=1.5,
         dealer_share=1.0,
         gain_breach_share=0.0,
+        quote_late_share=0.01,
+        quote_age_mean_s=0.4,
         decay_wind=1.9,
         decay_wind_repriced=1.6,
         decay_wind_amplified=None if amplification is None else 1.6 * amplification,

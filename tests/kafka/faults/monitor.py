@@ -28,7 +28,7 @@ class Monitor:
         self._idle_since_s: dict[Place, float] = {}
         self.committed: dict[Place, int] = dict.fromkeys(self._inputs, 0)
         self.backward: list[tuple[Place, int, int]] = []
-        """Committed offsets that went back: must stay empty."""
+        """Answers of the coordinator that were older than one before."""
         self.longest_s = 0.0
         """The longest time that a place with waiting messages stood still since ``mark``."""
 

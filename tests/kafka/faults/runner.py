@@ -56,7 +56,9 @@ class Judged(NamedTuple):
     @property
     def clean(self) -> bool:
         """Whether every promise was kept."""
-        broken = (self.hanging, self.missing, self.backward, self.touched_neighbours)
+        # ``backward`` is no broken promise: a coordinator that has just come up may answer an observer from a while
+        # ago. What a worker makes of such an answer is in the outputs.
+        broken = (self.hanging, self.missing, self.touched_neighbours)
         return self.verdict.clean and not any(broken) and self.verdict.dead_letters == self.poisoned
 
 

@@ -124,6 +124,11 @@ def read(paths: Sequence[Path], *, rows_max: int = ROWS_MAX) -> Iterator[Batch |
                     strangers.append(Reject("", -1, 0, f"{zipped}/{name}", "unknown_member", detail))
                     continue
                 found += 1
+                try:
+                    midnight_ns(_date(match["day"]), CALENDAR)
+                except ValueError as error:
+                    strangers.append(Reject("", -1, 0, f"{zipped}/{name}", "unknown_member", str(error)))
+                    continue
                 days[_date(match["day"])].append(_member(zipped, name, match))
         if not found:
             raise InputError(f"{path}: holds no LEAN file, such as 20151224_goog_minute_quote.csv in a zip")
