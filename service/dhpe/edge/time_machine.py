@@ -37,6 +37,7 @@ class TimeMachine:
         self._settings = settings
         self._names = TopicNames.of(settings)
         self._underlying = underlying
+        self._grid_ns = settings.pressure_interval_ms * 1_000_000
         self._limits = Limits(settings.future_limit_ms, settings.message_bytes_max, settings.message_records_max)
         self._partition = partition_of(underlying.encode(), partitions)
         self._past = Past(log, settings, metrics, self._partition, partitions, lambda: None)
@@ -102,12 +103,13 @@ class TimeMachine:
         return None
 
     async def _known_before(self, ts_ns: int) -> int:
-        """Where the newest kept state stands whose last word on the underlying is not later than ``ts_ns``."""
+        """Where the newest kept state stands that holds nothing of the underlying later than ``ts_ns``."""
         async for found in self._store.manifests():
             manifest = found.manifest
             if manifest is None or manifest.pressures is None or self._underlying not in manifest.pressures:
                 continue
-            if _TOLD.decode(manifest.pressures[self._underlying]).ts_event_ns <= ts_ns:
+            # The state itself may be later than its last word, by less than the grid of publication.
+            if _TOLD.decode(manifest.pressures[self._underlying]).ts_event_ns + self._grid_ns <= ts_ns:
                 return manifest.ticks
         return 0
 
