@@ -214,13 +214,16 @@ async def corrupt(room: Room, fault: Fault) -> None:
     """The newest states cannot be used: their manifests name a wrong sum, or are no manifests."""
     names = TopicNames.of(room.settings)
     before = room.told(PASSED_OVER)
-    await room.crew.fire(fault.target)  # before: alive, it would write a better one behind ours
+    partitions = range(room.settings.topic_partitions)
     log = KafkaLog(room.settings)
     await log.start()
     try:
-        for partition in range(room.settings.topic_partitions):
+        async with asyncio.timeout(TAKEOVER_TIMEOUT_S):  # who was killed all the time has not kept one yet
+            while not all([(await log.span((names.manifest, number))).end for number in partitions]):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        await room.crew.fire(fault.target)  # before: alive, it would write a better one behind ours
+        for partition in partitions:
             manifests = await read_all(log, names.manifest, partition)
-            assert manifests, "no state was kept: the fault tested nothing"
             wrong = msgspec.json.decode(manifests[-1].value or b"")
             wrong["crc32"] ^= 1
             values = (msgspec.json.encode(wrong), b'{"chain":')
