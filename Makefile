@@ -31,7 +31,6 @@ check: setup ## lint, types, import floors, schemas, documents
 	$(bin)/lint-imports
 	$(bin)/dhpe schemas --check
 	$(bin)/python deploy/documents/settings.py --check
-	$(bin)/python deploy/documents/books.py --check
 	$(bin)/python deploy/documents/limits.py --check
 	$(bin)/hadolint Dockerfile
 	$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
