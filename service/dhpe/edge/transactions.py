@@ -109,6 +109,7 @@ class TakingTurns:
             )
             future.add_done_callback(_read)
             futures.append(future)
+        _read_drains(producer)
         # without this a refused produce would not stop the commit, and the offsets would move over it
         await asyncio.gather(*futures)
         await producer.send_offsets_to_transaction(
@@ -122,13 +123,24 @@ def _read(future: "asyncio.Future[Any]") -> None:
         future.exception()  # that of another record may have ended the step already; unread, asyncio reports it
 
 
+def _read_drains(producer: AIOKafkaProducer) -> None:
+    """Each batch keeps its fault in a second future, which nobody but a full buffer waits for."""
+    batches: Any = producer._message_accumulator._batches  # noqa: SLF001 - there is no public way to it
+    for waiting in batches.values():
+        for batch in waiting:
+            batch._drain_waiter.add_done_callback(_read)  # noqa: SLF001
+
+
 async def _discard(producer: AIOKafkaProducer) -> None:
     manager: Any = producer._txn_manager  # noqa: SLF001 - there is no public way to ask for an open transaction
     ended = manager.wait_for_transaction_end()
-    if ended is not None and ended.done() and not ended.cancelled():
-        ended.exception()  # the commit has raised it already; unread, asyncio would report it once more
+    if ended is not None:
+        ended.add_done_callback(_read)  # the commit has raised it already
     with suppress(KafkaError, TimeoutError, AssertionError):
         if manager.state in (TransactionState.IN_TRANSACTION, TransactionState.ABORTABLE_ERROR):
             async with asyncio.timeout(STOP_TIMEOUT_S):
                 await producer.abort_transaction()
     await stop_client(producer)
+    ended = manager.wait_for_transaction_end()
+    if ended is not None:
+        ended.add_done_callback(_read)  # that of the abort
