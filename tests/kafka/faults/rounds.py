@@ -53,7 +53,6 @@ FAST: Final = (
             Fault("kill at commit", "die", "commit", at=0.5, count=3),
             Fault("kill at ack", "die", "ack", at=0.6, count=3),
             Fault("kill at chunks", "die", "chunks", at=0.7, count=1),
-            Fault("kill -9, and the newest states corrupt", "corrupt", "w0", at=0.75),
             Fault("crossed inits, one id retried", "foreign_init", "retried", at=0.8),
             Fault("refused output", "refuse", at=0.85, seconds=1.0),
             Fault("poison flood", "poison", at=0.9, count=3_000),
