@@ -86,6 +86,27 @@ async def test_a_foreign_initialisation_of_either_id_throws_both_producers_away(
     await owned.close()
 
 
+async def test_offsets_are_believed_only_when_our_mark_is_among_them(
+    room: LogRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A coordinator that has just come up may answer from seconds ago, or not at all."""
+    log = await room.open_log()
+    owned = log.own(0)
+    await owned.fence()
+    await owned.commit([], {room.ticks: 7})
+    consumer = log.group_consumer()
+    true, asked = consumer.committed, []
+
+    async def old(place: object) -> int | None:
+        asked.append(place)
+        return None if len(asked) <= 3 else await true(place)
+
+    monkeypatch.setattr(consumer, "committed", old)
+    assert (await owned.fence())[room.ticks] == 7
+    assert len(asked) > 5
+    await owned.close()
+
+
 async def test_a_refused_output_moves_no_offset(room: LogRoom) -> None:
     """A produce that the broker or the client refuses ends the transaction, and with it the offsets."""
     owned = (await room.open_log()).own(0)
