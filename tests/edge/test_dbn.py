@@ -1,5 +1,6 @@
 """Databento's files: their own samples against their own library, and files written by it for what the samples lack."""
 
+import random
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -183,6 +184,15 @@ def test_a_file_that_breaks_off_is_refused_in_one_line(shared_data: Path, tmp_pa
     path.write_bytes(sample(shared_data, "trades").read_bytes()[:kept])
     with pytest.raises(InputError, match=r"half.dbn.zst: "):
         list(dbn.read(path))
+
+
+def test_contracts_come_in_the_order_of_their_symbols(tmp_path: Path) -> None:
+    """Whatever order the library's table of symbols has: a replay is the same every time."""
+    symbols = {f"AAPL  250221C{strike:05d}000": strike for strike in random.Random(7).sample(range(100, 400), 40)}
+    trade = databento.TradeMsg(EMLD, 100, START_NS, 1_000_000_000, 1, PRINTED, NOBODY, 0, START_NS)
+    path = written(tmp_path / "chain.dbn", trade, symbols=symbols)
+    facts, _, _, _ = read(path)
+    assert [fact.symbol for fact in facts] == sorted(symbols)
 
 
 def test_an_index_root_names_its_index_and_settles_by_its_series(tmp_path: Path) -> None:

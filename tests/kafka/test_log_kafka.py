@@ -107,6 +107,27 @@ async def test_offsets_are_believed_only_when_our_mark_is_among_them(
     await owned.close()
 
 
+async def test_a_newer_owner_that_comes_while_we_wait_for_our_mark_is_seen_at_once(
+    room: LogRoom, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """His mark stands where ours was: we would wait for ours until the request's time is over."""
+    log = await room.open_log()
+    first, second = log.own(0), (await room.open_log()).own(0)
+    true = log.group_consumer().committed
+
+    async def overtaken(place: object) -> int | None:
+        monkeypatch.undo()
+        await second.fence()
+        return await true(place)
+
+    monkeypatch.setattr(log.group_consumer(), "committed", overtaken)
+    with pytest.raises(Fenced, match="newer owner"):
+        await first.fence()
+    await first.close()
+    await second.commit([], {room.ticks: 1})
+    await second.close()
+
+
 async def test_a_refused_output_moves_no_offset(room: LogRoom) -> None:
     """A produce that the broker or the client refuses ends the transaction, and with it the offsets."""
     owned = (await room.open_log()).own(0)

@@ -33,6 +33,7 @@ from dhpe.edge.kafka_clients import (
     unavailable,
 )
 from dhpe.edge.log import (
+    Fenced,
     LogError,
     LogRecord,
     LogUnavailable,
@@ -278,7 +279,9 @@ class KafkaPartition:
         committed = {}
         try:
             async with asyncio.timeout(self._log.settings.kafka_request_timeout_s):
-                while await consumer.committed(self._place(self._journal)) != mark:  # noqa: ASYNC110 - asked of the broker
+                while (seen := await consumer.committed(self._place(self._journal))) != mark:
+                    if seen is not None and seen > mark:
+                        raise Fenced(f"partition {self._number}: a newer owner has left its mark")
                     await asyncio.sleep(MARK_PAUSE_S)
                 for topic in self._inputs:
                     committed[topic] = await consumer.committed(self._place(topic))

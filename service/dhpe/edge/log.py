@@ -93,6 +93,7 @@ class PartitionLog(Protocol):
         """Shut out all earlier owners, then return the committed offset of each input topic that has one.
 
         Raises:
+            Fenced: a newer owner has come in the meantime.
             LogUnavailable: the log does not answer.
         """
 

@@ -163,11 +163,12 @@ def _is_whole(stream: BufferedReader) -> bool:
 def _opened(file: _File, metadata: Any) -> Iterator[Batch]:
     """Take in the symbols of the file, and give the contracts that they name by themselves."""
     file.dataset = metadata.dataset
-    for symbol, intervals in metadata.mappings.items():
-        for interval in intervals:
+    symbols = sorted(metadata.mappings)  # the library gives them in another order each time
+    for symbol in symbols:
+        for interval in metadata.mappings[symbol]:
             first, end = (interval[name].toordinal() - _EPOCH for name in ("start_date", "end_date"))
             file.days.setdefault(int(interval["symbol"] or -1), []).append((first, end, symbol))
-    series = [series for symbol in metadata.mappings if (series := _series(symbol)) and not series.root[-1].isdigit()]
+    series = [series for symbol in symbols if (series := _series(symbol)) and not series.root[-1].isdigit()]
     yield from _referred(file, [(one.underlying, one.contract, int(metadata.start), 0) for one in series])
 
 
