@@ -30,8 +30,8 @@ check: setup ## lint, types, import floors, schemas, documents
 	$(bin)/mypy
 	$(bin)/lint-imports
 	$(bin)/dhpe schemas --check
-	$(bin)/python deploy/documents/settings.py --check
-	$(bin)/python deploy/documents/limits.py --check
+	$(bin)/python -m deploy.documents.settings --check
+	$(bin)/python -m deploy.documents.limits --check
 	$(bin)/hadolint Dockerfile
 	$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
@@ -92,10 +92,10 @@ schemas: ## write schemas/ anew
 
 documents: ## write the pages of docs/ that are made of the service itself
 	@$(python) run
-	@$(bin)/python deploy/documents/settings.py
-	@$(bin)/python deploy/documents/limits.py
-	@$(bin)/python deploy/documents/gain.py
-	@$(bin)/python deploy/documents/books.py
+	@$(bin)/python -m deploy.documents.settings
+	@$(bin)/python -m deploy.documents.limits
+	@$(bin)/python -m deploy.documents.gain
+	@$(bin)/python -m deploy.documents.books
 
 sessions: ## write the table of exchange sessions anew from exchange_calendars
 	@$(python) dev

@@ -18,6 +18,8 @@ from fractions import Fraction
 from pathlib import Path
 from typing import NamedTuple
 
+from deploy.documents.page import keep
+
 from dhpe.columns import Reject, empty_batch
 from dhpe.edge import formats
 from dhpe.edge.feeds import closing_clock, latest_event_ns
@@ -311,14 +313,7 @@ def main() -> int:
     if not DATA.is_dir():
         print(f"{DOCUMENT.name}: left as it is, the market data is not here", file=sys.stderr)
         return 0
-    text = document(measure(DATA / "lean_goog_20151224"), *openings(DATA / "spx_chain"))
-    if "--check" not in sys.argv[1:]:
-        DOCUMENT.write_text(text, encoding="utf-8")
-        return 0
-    if DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{DOCUMENT.name} no longer says what is measured: python deploy/documents/books.py", file=sys.stderr)
-    return 1
+    return keep(DOCUMENT, document(measure(DATA / "lean_goog_20151224"), *openings(DATA / "spx_chain")))
 
 
 if __name__ == "__main__":

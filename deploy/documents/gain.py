@@ -15,6 +15,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+from deploy.documents.page import keep
+
 from dhpe.columns import Reject, empty_batch
 from dhpe.edge import formats
 from dhpe.edge.feeds import closing_clock, latest_event_ns
@@ -225,7 +227,7 @@ def _expiries(one: Evening) -> str:
 HEAD = """\
 # The gain of a real index, term by term
 
-Written by `python deploy/documents/gain.py` from the closing chains of SPX and SPXW, all numbers measured. Book:
+Written by `python -m deploy.documents.gain` from the closing chains of SPX and SPXW, all numbers measured. Book:
 `naive` (all open interest, dealers long calls and short puts), `dealer_share` 1, weights 1, price impact set to 5 bp
 per USD bn (5e-13 per USD, standard error a quarter), `skew_stickiness` 1.5 ± 0.5. Gain = impact × hedge pressure;
 above 0 it amplifies. Gamma and vanna terms are −λ Φ_Γ and −λ Σ β(τ) n Vanna S M.
@@ -321,14 +323,7 @@ def main() -> int:
     if not CHAINS.is_dir():
         print(f"{DOCUMENT.name}: left as it is, the market data is not here", file=sys.stderr)
         return 0
-    text = document(measure(CHAINS))
-    if "--check" not in sys.argv[1:]:
-        DOCUMENT.write_text(text, encoding="utf-8")
-        return 0
-    if DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == text:
-        return 0
-    print(f"{DOCUMENT.name} no longer says what is measured: python deploy/documents/gain.py", file=sys.stderr)
-    return 1
+    return keep(DOCUMENT, document(measure(CHAINS)))
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from deploy.documents.page import keep
+
 from dhpe import duplicates, underlying
 from dhpe.app import LISTEN_BACKLOG
 from dhpe.edge import dead_letters, door, messages, metrics, tail
@@ -118,13 +120,7 @@ def document() -> str:
 
 def main() -> int:
     """Write the page; with --check only compare it, 1 where it differs."""
-    if "--check" not in sys.argv[1:]:
-        DOCUMENT.write_text(document(), encoding="utf-8")
-        return 0
-    if DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == document():
-        return 0
-    print(f"{DOCUMENT.name} no longer says what the settings say: make documents", file=sys.stderr)
-    return 1
+    return keep(DOCUMENT, document())
 
 
 if __name__ == "__main__":

@@ -4,6 +4,8 @@ import sys
 from dataclasses import fields
 from pathlib import Path
 
+from deploy.documents.page import keep
+
 from dhpe.parameters import Parameters
 from dhpe.settings import Settings
 
@@ -48,13 +50,7 @@ def document() -> str:
 
 def main() -> int:
     """Write the page; with --check only compare it, 1 where it differs."""
-    if "--check" not in sys.argv[1:]:
-        DOCUMENT.write_text(document(), encoding="utf-8")
-        return 0
-    if DOCUMENT.exists() and DOCUMENT.read_text(encoding="utf-8") == document():
-        return 0
-    print(f"{DOCUMENT.name} no longer says what settings.py says: make documents", file=sys.stderr)
-    return 1
+    return keep(DOCUMENT, document())
 
 
 if __name__ == "__main__":

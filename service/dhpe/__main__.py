@@ -14,7 +14,7 @@ import typer
 
 from dhpe import __version__
 from dhpe.backtest_commands import backtests
-from dhpe.command_line import FAILURE, Config, Format, HttpHost, HttpPort, Json, one_line, plan_of, settings_of
+from dhpe.command_line import FAILURE, Config, Format, HttpHost, HttpPort, Json, one_line, plan_of
 from dhpe.settings import Settings
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def _options(
 def run(config: Config = None, http_host: HttpHost = None, http_port: HttpPort = None) -> None:
     """Work on the log (Kafka, or the embedded one where none is named) and serve the API."""
     with one_line():
-        settings = settings_of(config, http_host=http_host, http_port=http_port)
+        settings = Settings.load(config, http_host=http_host, http_port=http_port)
         from dhpe import app  # noqa: PLC0415
 
         app.run(settings)
@@ -60,7 +60,7 @@ def run(config: Config = None, http_host: HttpHost = None, http_port: HttpPort =
 def serve(config: Config = None, http_host: HttpHost = None, http_port: HttpPort = None) -> None:
     """Serve the API alone, from the output topics."""
     with one_line():
-        settings = settings_of(config, http_host=http_host, http_port=http_port)
+        settings = Settings.load(config, http_host=http_host, http_port=http_port)
         from dhpe import app  # noqa: PLC0415
 
         app.serve(settings)
@@ -76,7 +76,7 @@ def demo(
 ) -> None:
     """Show a simulated market live, without a broker."""
     with one_line():
-        settings = settings_of(config, http_host=http_host, http_port=http_port)
+        settings = Settings.load(config, http_host=http_host, http_port=http_port)
         from dhpe import app  # noqa: PLC0415
 
         app.demo(settings, duration, speed=speed)
@@ -94,7 +94,7 @@ def feed(
 ) -> None:
     """Put a source on the input topics."""
     with one_line():
-        settings = settings_of(config)
+        settings = Settings.load(config)
         if SIMULATE in sources and len(sources) > 1:
             raise typer.BadParameter("`simulate` is a source of its own: name it alone")
         from dhpe import app  # noqa: PLC0415
@@ -120,7 +120,7 @@ def topics(
 ) -> None:
     """Make the topics on Kafka that are missing, and check them all."""
     with one_line():
-        settings = settings_of(config)
+        settings = Settings.load(config)
         import asyncio  # noqa: PLC0415
 
         from dhpe.edge.log_lines import configure  # noqa: PLC0415
@@ -165,7 +165,7 @@ def replay(  # noqa: PLR0913, PLR0917 - the options of the command
 ) -> None:
     """Send files through the same engine, without a log; or show a state as it was, from the log."""
     with one_line():
-        settings = settings_of(config)
+        settings = Settings.load(config)
         if from_kafka:
             _as_it_was(settings, underlying, at, inputs)
             return
@@ -196,7 +196,7 @@ def explain(
 ) -> None:
     """Compute an alert anew from the log, and show its evidence beside what was published."""
     with one_line():
-        settings = settings_of(config)
+        settings = Settings.load(config)
         import msgspec  # noqa: PLC0415
 
         from dhpe import questions  # noqa: PLC0415
@@ -237,7 +237,7 @@ def schemas(
 def doctor(as_json: Json = False, config: Config = None) -> None:
     """Show every setting with its origin, and check the surroundings."""
     with one_line():
-        settings = settings_of(config)
+        settings = Settings.load(config)
         from dhpe import doctor as examining  # noqa: PLC0415
 
         raise typer.Exit(examining.main(settings, as_json))
@@ -247,7 +247,7 @@ def doctor(as_json: Json = False, config: Config = None) -> None:
 def bench(as_json: Json = False, config: Config = None) -> None:
     """Measure this machine: each figure beside a baseline of the same run."""
     with one_line():
-        settings = settings_of(config)
+        settings = Settings.load(config)
         from dhpe import bench as benchmarks  # noqa: PLC0415
 
         figures = benchmarks.measure(settings.parameters())

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from dhpe.command_line import FAILURE, Config, Format, Json, one_line, plan_of, settings_of
+from dhpe.command_line import FAILURE, Config, Format, Json, one_line, plan_of
+from dhpe.settings import Settings
 
 backtests = typer.Typer(
     name="backtest", help="Score the models on recorded markets.", no_args_is_help=True, pretty_exceptions_enable=False
@@ -47,7 +48,7 @@ def backtest_liquidity(
 ) -> None:
     """Hold the next bar's return against this bar's hedges: the weights of gamma, vanna and charm."""
     with one_line():
-        settings = settings_of(config)
+        settings = Settings.load(config)
         chosen = plan_of(inputs, file_format)
         from dhpe import backtest_liquidity as scoring  # noqa: PLC0415
         from dhpe.edge import formats  # noqa: PLC0415
@@ -71,7 +72,7 @@ def backtest_side(
 ) -> None:
     """Score the trade side rules: accuracy, coverage and Brier of each."""
     with one_line():
-        settings = settings_of(config)
+        settings = Settings.load(config)
         plan_of(inputs, file_format)
         from dhpe import backtest_side_report as report  # noqa: PLC0415
 

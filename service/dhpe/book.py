@@ -23,6 +23,7 @@ from dhpe.numerics.state import (
     FLOW,
     MARKET,
     NAIVE,
+    NAN_IS_UNKNOWN,
     OPEN_INTEREST_LATE,
     OPEN_INTEREST_REVISED,
     POSITION_CLIPPED,
@@ -38,9 +39,16 @@ _FIRST_CAPACITY: Final = 64
 _NEVER: Final = np.iinfo(np.int64).max
 _CONTRACT_FACTS: Final = ("right", "strike", "multiplier", "american", "settles_ns")
 
-_UNKNOWN: Final = np.zeros((), CONTRACT)
-for _name in ("vol", "quote_spot", "open_interest", "earlier_open_interest", "carried"):
-    _UNKNOWN[_name] = np.nan
+
+def _unknown_row(columns: np.dtype[np.void]) -> np.ndarray:
+    row = np.zeros((), columns)
+    for name in NAN_IS_UNKNOWN.intersection(columns.names or ()):
+        row[name] = np.nan
+    return row
+
+
+_NEW_CONTRACT: Final = _unknown_row(CONTRACT)
+_NEW_EXPIRY: Final = _unknown_row(EXPIRY)
 
 
 def _grown(rows: np.ndarray, capacity: int) -> np.ndarray:
@@ -120,26 +128,11 @@ class Book:
         if row is not None:
             return row
         row = len(self._expiries)
+        self.state.expiries[row] = _NEW_EXPIRY
         expiry = self.state.expiries[row]
         expiry["settles_ns"] = settles_ns
         expiry["rate"] = self._told_rate
         expiry["carry"] = self._told_rate - self.dividend_yield
-        for unknown in (
-            "given_forward",
-            "given_forward_spot",
-            "given_discount",
-            "atm_vol",
-            "skew_slope",
-            "skew_slope_standard_error",
-            "atm_total_variance",
-            "ssvi_rho",
-            "curvature",
-            "fit_tau",
-            "phi_scale",
-            "phi_power",
-            "beta_standard_error",
-        ):
-            expiry[unknown] = np.nan
         self._expiries[settles_ns] = row
         self.state.market["expiries"] = row + 1
         return row
@@ -159,7 +152,7 @@ class Book:
             return "too_many_contracts", f"{fact.symbol} is one contract more than an underlying may have"
         row = self._place(fact.symbol)
         anchors = int(self.state.contracts["anchors"][row])
-        self.state.contracts[row] = _UNKNOWN
+        self.state.contracts[row] = _NEW_CONTRACT
         contract = self.state.contracts[row]
         contract["anchors"] = anchors + 1  # trades in a retired series of this symbol are not its own
         for name in _CONTRACT_FACTS:

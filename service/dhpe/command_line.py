@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from dhpe.settings import Settings, SettingsError
+from dhpe.settings import SettingsError
 
 if TYPE_CHECKING:
     from dhpe.edge.formats import Plan
@@ -42,15 +42,6 @@ def one_line() -> Iterator[None]:
             raise
         typer.echo(f"dhpe: {error}", err=True)
         raise typer.Exit(FAILURE) from error
-
-
-def settings_of(config: Path | None, **given: Any) -> Settings:
-    """The settings, those ``given`` on the command line first.
-
-    Raises:
-        SettingsError: one line for each fault.
-    """
-    return Settings.load(config, **given)
 
 
 def plan_of(inputs: list[str], file_format: str | None) -> "Plan":

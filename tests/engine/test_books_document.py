@@ -1,33 +1,21 @@
 """docs/books.md says what is measured: the GOOG day's books against the raw files and labels, series by series."""
 
-import importlib.util
 from fractions import Fraction
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
+from deploy.documents import books
 
 
 @pytest.fixture(scope="module")
-def books(project: Path) -> ModuleType:
-    """The script that writes the page."""
-    spec = importlib.util.spec_from_file_location("books", project / "deploy" / "documents" / "books.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def day(books: ModuleType, shared_data: Path) -> Any:
+def day(shared_data: Path) -> Any:
     """The GOOG day, measured."""
     return books.measure(shared_data / "lean_goog_20151224")
 
 
-def test_the_page_says_what_is_measured(books: ModuleType, day: Any, shared_data: Path) -> None:
-    """As `python deploy/documents/books.py --check` does."""
+def test_the_page_says_what_is_measured(day: Any, shared_data: Path) -> None:
+    """As `python -m deploy.documents.books --check` does."""
     text = books.document(day, *books.openings(shared_data / "spx_chain"))
     assert books.DOCUMENT.read_text(encoding="utf-8") == text
 
@@ -52,7 +40,7 @@ def test_every_contract_of_the_raw_files_is_a_label_or_a_refusal(day: Any) -> No
         assert refused == {"C": 2, "P": 21}[right]
 
 
-def test_the_foretold_open_interest_of_spx_came(books: ModuleType, shared_data: Path) -> None:
+def test_the_foretold_open_interest_of_spx_came(shared_data: Path) -> None:
     """Both days' shares are alike, far from a half, and within two errors of what happened."""
     found, _ = books.openings(shared_data / "spx_chain")
     assert [0.6 < 0.5 + 0.5 * one.ratio < 0.8 for one in found] == [True, True]

@@ -1,34 +1,22 @@
 """docs/gain.md says what is measured on the real SPX chains, and its sums are those of the engine and the textbook."""
 
-import importlib.util
 import math
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
+from deploy.documents import gain
 from scipy.stats import norm
 
 
 @pytest.fixture(scope="module")
-def gain(project: Path) -> ModuleType:
-    """The script that writes the page."""
-    spec = importlib.util.spec_from_file_location("gain", project / "deploy" / "documents" / "gain.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-@pytest.fixture(scope="module")
-def evenings(gain: ModuleType, shared_data: Path) -> list:
+def evenings(shared_data: Path) -> list:
     """The three chains, measured."""
     return gain.measure(shared_data / "spx_chain")
 
 
-def test_the_page_says_what_is_measured(gain: ModuleType, evenings: list) -> None:
-    """As `python deploy/documents/gain.py --check` does."""
+def test_the_page_says_what_is_measured(evenings: list) -> None:
+    """As `python -m deploy.documents.gain --check` does."""
     assert gain.DOCUMENT.read_text(encoding="utf-8") == gain.document(evenings)
 
 
@@ -49,7 +37,7 @@ def test_beta_is_half_the_slope_at_the_default_stickiness(evenings: list) -> Non
         assert np.allclose([e.beta for e in fitted], [0.5 * e.skew_slope for e in fitted])
 
 
-def test_the_golden_gamma_and_vanna_hold_in_the_kernel_that_sums(gain: ModuleType) -> None:
+def test_the_golden_gamma_and_vanna_hold_in_the_kernel_that_sums() -> None:
     """MODEL.md section 2, once more by scipy, so that the page does not hang on our own density."""
     spot, strike, tau, rate, yield_, vol = 5000.0, 5050.0, 0.05, 0.045, 0.013, 0.15
     d1 = (math.log(spot / strike) + (rate - yield_ + vol * vol / 2) * tau) / (vol * math.sqrt(tau))

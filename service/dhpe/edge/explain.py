@@ -1,15 +1,15 @@
 """Why an alert was published: it is computed anew from the log and held against what stands there, bit by bit."""
 
 import asyncio
-from contextlib import suppress
 from typing import Final
 
 import msgspec
 
 from dhpe.edge.journal import Positions
-from dhpe.edge.log import Log, LogError, LogRecord, OutRecord, RecordsLost, Span
+from dhpe.edge.log import Log, LogError, LogRecord, OutRecord
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.past import Past, Reached
+from dhpe.edge.spans import newest_first
 from dhpe.edge.steps import Outcome
 from dhpe.edge.topic_names import TopicNames
 from dhpe.fingerprint import engine_version
@@ -18,7 +18,6 @@ from dhpe.settings import Settings
 
 WINDOW: Final = 2_000
 """Alerts read at once, from the end of the topic backwards."""
-WAIT_S: Final = 0.2
 
 _ALERT: Final = msgspec.json.Decoder(Alert)
 
@@ -99,26 +98,10 @@ class Explainer:
     async def _find(self, alert_id: str) -> LogRecord | None:
         wanted = ("ce_id", alert_id.encode())
         for partition in range(await self._log.partitions(self._names.alerts)):
-            place = (self._names.alerts, partition)
-            begin, end = await self._log.span(place)
-            while end > begin:
-                start = max(begin, end - WINDOW)
-                for record in await self._read(place, Span(start, end)):
-                    if wanted in record.headers:
-                        return record
-                end = start
+            async for record in newest_first(self._log, (self._names.alerts, partition), WINDOW, WINDOW):
+                if wanted in record.headers:
+                    return record
         return None
-
-    async def _read(self, place: tuple[str, int], span: Span) -> list[LogRecord]:
-        reader = await self._log.reader({place: span.begin})
-        found: list[LogRecord] = []
-        try:
-            with suppress(RecordsLost):  # retention was faster: these alerts are gone
-                while reader.position(place) < span.end:
-                    found += [record for record in await reader.fetch(WINDOW, WAIT_S) if record.offset < span.end]
-        finally:
-            await reader.close()
-        return found
 
     async def _explain(self, record: LogRecord) -> Explanation:
         alert = _ALERT.decode(record.value or b"")

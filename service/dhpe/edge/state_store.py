@@ -14,7 +14,8 @@ import cramjam
 import msgspec
 
 from dhpe.edge.journal import Positions
-from dhpe.edge.log import Log, LogError, OutRecord, Place, RecordsLost
+from dhpe.edge.log import Log, LogError, OutRecord, Span
+from dhpe.edge.spans import newest_first, read_span
 from dhpe.edge.steps import StepperState
 from dhpe.edge.topic_names import TopicNames
 from dhpe.snapshot_bytes import Frozen, StateRefused, decode, encode
@@ -23,9 +24,6 @@ CHUNK_BYTES: Final = 900_000
 WINDOW: Final = 64
 WINDOW_MAX: Final = 1024
 """Manifests read at once, from the end of the topic backwards: a restart needs the last, a question an older one."""
-WAIT_S: Final = 0.2
-WAITS_MAX: Final = 15
-"""For a record that the log ought to have, one after the other; then it is missing."""
 _LEVEL: Final = 1
 
 
@@ -127,16 +125,11 @@ class StateStore:
     async def manifests(self) -> AsyncIterator[Found]:
         """All manifests that the log still has, the newest first."""
         place = (self._names.manifest, self._partition)
-        begin, end = await self._log.span(place)
-        window = WINDOW
-        while end > begin:
-            start = max(begin, end - window)
-            for offset, value in reversed(await self._read(place, range(start, end))):
-                try:
-                    yield Found(offset, _decode_manifest(value))
-                except msgspec.MsgspecError:
-                    yield Found(offset, None)
-            end, window = start, min(2 * window, WINDOW_MAX)
+        async for record in newest_first(self._log, place, WINDOW, WINDOW_MAX):
+            try:
+                yield Found(record.offset, _decode_manifest(record.value or b""))
+            except msgspec.MsgspecError:
+                yield Found(record.offset, None)
 
     async def load(self, manifest: Manifest) -> StepperState:
         """Read a state.
@@ -153,26 +146,11 @@ class StateStore:
             raise StateRefused("its chunks were deleted by retention")
         if last >= end:
             raise StateRefused("its chunks are not in the log")
-        found = dict(await self._read(place, range(first, last + 1)))
+        records = await read_span(self._log, place, Span(first, last + 1))
+        found = {record.offset: record.value or b"" for record in records}
         engine = await asyncio.to_thread(_unpacked, manifest, found)
         pressures = {name: bytes(value) for name, value in (manifest.pressures or {}).items()}
         return StepperState(engine, manifest.degraded, pressures)
-
-    async def _read(self, place: Place, offsets: range) -> list[tuple[int, bytes]]:
-        """The records at ``offsets``, in their order; fewer where some are gone."""
-        reader = await self._log.reader({place: offsets.start})
-        found: list[tuple[int, bytes]] = []
-        waits = 0
-        try:
-            while reader.position(place) < offsets.stop and waits < WAITS_MAX:
-                records = await reader.fetch(WINDOW, WAIT_S)
-                waits = 0 if records else waits + 1
-                found += [(record.offset, record.value or b"") for record in records if record.offset < offsets.stop]
-        except RecordsLost:
-            pass  # retention was faster; whoever asked sees what is missing
-        finally:
-            await reader.close()
-        return found
 
     def _packed(self, frozen: Frozen) -> tuple[Sequence[bytes], int]:
         whole = encode(frozen)

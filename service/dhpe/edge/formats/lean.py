@@ -124,17 +124,17 @@ def read(paths: Sequence[Path], *, rows_max: int = ROWS_MAX) -> Iterator[Batch |
                     strangers.append(Reject("", -1, 0, f"{zipped}/{name}", "unknown_member", detail))
                     continue
                 found += 1
-                try:
-                    midnight_ns(_date(match["day"]), CALENDAR)
-                except ValueError as error:
-                    strangers.append(Reject("", -1, 0, f"{zipped}/{name}", "unknown_member", str(error)))
-                    continue
                 days[_date(match["day"])].append(_member(zipped, name, match))
         if not found:
             raise InputError(f"{path}: holds no LEAN file, such as 20151224_goog_minute_quote.csv in a zip")
     yield from strangers
     for day in sorted(days):
-        yield from _day(day, days[day], rows_max)
+        try:
+            midnight = midnight_ns(day, CALENDAR)
+        except ValueError as error:
+            yield from (Reject("", -1, 0, member.label, "unknown_member", str(error)) for member in days[day])
+        else:
+            yield from _day(day, midnight, days[day], rows_max)
 
 
 def _names(path: Path) -> list[str]:
@@ -178,8 +178,7 @@ class _Names(NamedTuple):
     file: NDArray[np.int32]
 
 
-def _day(day: str, members: list[_Member], rows_max: int) -> Iterator[Batch | Reject]:
-    midnight = midnight_ns(day, CALENDAR)
+def _day(day: str, midnight: int, members: list[_Member], rows_max: int) -> Iterator[Batch | Reject]:
     texts, broken = _texts(members)
     yield from broken
     names = _day_names(members)
