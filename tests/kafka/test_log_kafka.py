@@ -5,9 +5,12 @@ from collections.abc import AsyncIterator, Callable
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from aiokafka.errors import InvalidProducerEpoch, ProducerFenced
 from aiokafka.record import default_records
 
+from dhpe.edge import transactions
 from dhpe.edge.kafka import KafkaLog
+from dhpe.edge.kafka_clients import make_producer
 from dhpe.edge.log import CommitFailed, Fenced, LogError, LogUnavailable, OutRecord, RecordsLost
 from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.topics import check_topics, create_topics
@@ -83,6 +86,36 @@ async def test_a_foreign_initialisation_of_either_id_throws_both_producers_away(
     await owned.fence()
     await owned.commit([OutRecord(room.pressure, b"k", b"back")], {room.ticks: 5})
     assert values(await read_all(await room.open_log(), room.pressure, 0)) == [b"0.0", b"back"]
+    await owned.close()
+
+
+@pytest.mark.parametrize("call", ["send", "send_offsets_to_transaction", "commit_transaction"])
+async def test_a_fence_that_comes_between_two_calls_of_a_transaction_is_told_as_one(
+    room: LogRoom, make_settings: MakeSettings, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    """The client notices in its background, and at the next call speaks of the wrong state, not of the reason."""
+    settings = make_settings()
+    owned = (await room.open_log()).own(0)
+    await owned.fence()
+    producer = owned._producers._producers[owned._producers._turn]
+    true = getattr(producer, call)
+
+    async def after_a_fence(*given: object, **named: object) -> object:
+        monkeypatch.undo()
+        name = f"dhpe.{settings.topic_prefix}{settings.kafka_group}.0.{owned._producers._turn}"
+        foreign = make_producer(settings, name)
+        await foreign.start()
+        await foreign.stop()
+        fenced = await producer.send(room.pressure, b"fenced", partition=0)
+        transactions._read_drains(producer)
+        await asyncio.wait([fenced])
+        assert isinstance(fenced.exception(), (ProducerFenced, InvalidProducerEpoch))
+        return await true(*given, **named)
+
+    monkeypatch.setattr(producer, call, after_a_fence)
+    with pytest.raises(Fenced):
+        await owned.commit([OutRecord(room.pressure, b"k", b"never")], {room.ticks: 1})
+    assert await owned.fence() == {}
     await owned.close()
 
 

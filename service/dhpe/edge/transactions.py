@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import Any
 
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.errors import InvalidProducerEpoch, KafkaError, ProducerFenced
+from aiokafka.errors import IllegalOperation, InvalidProducerEpoch, KafkaError, ProducerFenced
 from aiokafka.producer.transaction_manager import TransactionState
 
 from dhpe.edge.kafka_clients import STOP_TIMEOUT_S, stop_client
@@ -71,7 +71,7 @@ class TakingTurns:
             raise CommitFailed(f"partition {self._partition}: no producer stands; fence first")
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._transact(self._producers[self._turn], outputs, offsets)
+                await self._attempt(self._producers[self._turn], outputs, offsets)
         except (ProducerFenced, InvalidProducerEpoch) as error:
             await self.stop()
             raise Fenced(f"partition {self._partition}: a newer owner works on it") from error
@@ -93,6 +93,15 @@ class TakingTurns:
         self._turn = 0
         for producer in producers:
             await _discard(producer)
+
+    async def _attempt(
+        self, producer: AIOKafkaProducer, outputs: Sequence[OutRecord], offsets: Mapping[str, int]
+    ) -> None:
+        try:
+            await self._transact(producer, outputs, offsets)
+        except (IllegalOperation, AssertionError) as error:
+            # a call on a transaction that has failed in the library's background: what failed it counts, not the call
+            raise _failure(producer) or KafkaError(str(error)) from error
 
     async def _transact(
         self, producer: AIOKafkaProducer, outputs: Sequence[OutRecord], offsets: Mapping[str, int]
@@ -129,6 +138,11 @@ def _read_drains(producer: AIOKafkaProducer) -> None:
     for waiting in batches.values():
         for batch in waiting:
             batch._drain_waiter.add_done_callback(_read)  # noqa: SLF001
+
+
+def _failure(producer: AIOKafkaProducer) -> BaseException | None:
+    ended: asyncio.Future[Any] | None = producer._txn_manager.wait_for_transaction_end()  # noqa: SLF001 - as below
+    return ended.exception() if ended is not None and ended.done() and not ended.cancelled() else None
 
 
 async def _discard(producer: AIOKafkaProducer) -> None:
