@@ -36,6 +36,8 @@ files=(--requirement requirements/build.txt --requirement requirements/run.txt)
 if [ "$purpose" = dev ]; then files=(--requirement requirements/build.txt --requirement requirements/dev.txt); fi
 "${pip[@]}" --no-deps --require-hashes "${files[@]}"
 "${pip[@]}" --no-deps --no-build-isolation --editable .
+# Where bytecode may not be written later, each of many processes would compile its imports anew: half of its start.
+.venv/bin/python -m compileall -q -j 0 .venv/lib || echo "setup: some installed file does not compile, see above" >&2
 rm -f .venv/.run-* .venv/.dev-*
 if [ "$purpose" = dev ]; then touch "$dev_stamp"; else touch "$run_stamp"; fi
 echo "setup: done in $((SECONDS - started)) s"

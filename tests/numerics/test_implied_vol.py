@@ -1,6 +1,8 @@
 """Implied vol: the inverse of the price to the last digits, and a reason for every price that has none."""
 
 import math
+import subprocess
+import sys
 
 import mpmath
 import pytest
@@ -107,3 +109,16 @@ def test_both_sides_of_a_strike_give_the_same_vol() -> None:
     for right in (1, -1):
         mid = price(forward * discount, strike, tau, rate, 0.0, vol, right)
         assert invert(mid, forward, strike, tau, discount, right)[0] == pytest.approx(vol, rel=1e-12)
+
+
+def test_the_import_of_the_solver_compiles_nothing() -> None:
+    """Each start of a process would pay for it; and the compiler's decorators are themselves again afterwards."""
+    asked = (
+        "import numba; before = numba.njit, numba.vectorize\n"
+        "from dhpe.numerics import implied_vol\n"
+        "from vanilla_option_pricers import utils\n"
+        "assert (numba.njit, numba.vectorize) == before\n"
+        "print(utils._ncdf_inv_scalar.signatures, utils.ncdf.types, utils.inv_erf.types)"
+    )
+    ended = subprocess.run([sys.executable, "-c", asked], check=True, capture_output=True, text=True)
+    assert ended.stdout.split() == ["[]", "[]", "[]"]

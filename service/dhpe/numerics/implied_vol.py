@@ -8,10 +8,11 @@ that has no vol: no NaN is silent.
 import math
 from typing import Final
 
-from dhpe.numerics.jit import compiler_on, kernel
+from dhpe.numerics.jit import compiled_when_called, compiler_on, kernel
 
 with compiler_on() as plain:
-    from vanilla_option_pricers import infer_bsm_implied_vol
+    with compiled_when_called():
+        from vanilla_option_pricers import infer_bsm_implied_vol
 
     if plain:
         # Compiled at its first call, which our plain kernels would make too late.

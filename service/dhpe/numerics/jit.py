@@ -8,9 +8,11 @@ the process alone; numba's own cache would refuse to start there.
 """
 
 import hashlib
+import inspect
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TypeVar
@@ -66,6 +68,24 @@ class _CompiledIn(caching.FunctionCache):  # type: ignore[misc]
 
     def save_overload(self, sig: object, data: object) -> None:
         """Keep a kernel that was not compiled in for this process alone."""
+
+
+@contextmanager
+def compiled_when_called() -> Iterator[None]:
+    """Import in here a library that names the types of its functions, and so has them compiled at the import.
+
+    Few of them are ever called, and our kernels hold theirs compiled; it took a sixth of every start.
+    """
+    at_once = numba.njit, numba.vectorize
+
+    def without_types(compiler: Callable[..., Any], *given: object, **options: object) -> object:
+        return compiler(*(one for one in given if inspect.isfunction(one)), **options)
+
+    numba.njit, numba.vectorize = (partial(without_types, compiler) for compiler in at_once)
+    try:
+        yield
+    finally:
+        numba.njit, numba.vectorize = at_once
 
 
 @contextmanager
