@@ -80,8 +80,8 @@ class Settings(ModelSettings):
     kafka_ssl_key_password: SecretStr | None = Field(None, description="where the key is encrypted")
     kafka_connect_timeout_s: Positive = Field(10.0, description="until an unreachable broker is reported")
     kafka_request_timeout_s: Positive = Field(30.0, description="of one request")
-    kafka_session_timeout_s: Positive = Field(6.0, description="a silent worker loses its partitions after it")
-    kafka_heartbeat_interval_s: Positive = Field(2.0, description="a third of the session timeout at most")
+    kafka_session_timeout_s: Positive = Field(45.0, description="a silent worker loses its partitions after it")
+    kafka_heartbeat_interval_s: Positive = Field(3.0, description="a third of the session timeout at most")
     kafka_poll_interval_max_s: Positive = Field(
         300.0, description="a worker that does not fetch loses its partitions after it"
     )
