@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from dhpe.settings import Settings
-from web.records import START_NS, alert, pressure
+from web.records import START_NS, alert, field, pressure
 from web.service import RunningService, Service
 
 
@@ -70,6 +70,26 @@ def test_a_stream_begins_with_the_state_and_goes_on_with_what_happens() -> None:
             assert (told.name, told.id, json.loads(told.data)["id"]) == ("alert", alert(5).id, alert(5).id)
             service.put(pressure(0.2, ts_event_ns=START_NS + 1))
             assert json.loads(next(received).data)["feedback_gain"] == 0.2
+
+
+def test_a_stream_tells_that_a_new_field_is_there_with_the_head_of_its_answers() -> None:
+    """At the beginning too; the numbers themselves are asked for where somebody wants them."""
+    with quick().serve() as service:
+        service.put(pressure())
+        service.put(field())
+        with listening(service) as received:
+            assert [next(received).name, next(received).name] == ["pressure", "field"]
+            service.put(field("GOOG"))
+            service.put(field(known=False, ts_event_ns=START_NS + 1))
+            told = next(received)
+            head, body = json.loads(told.data), httpx.get(f"{service.address}/v1/SIM/landscape").json()
+            assert (told.name, head["ts_event_ns"], head["quality"]["reasons"]) == (
+                "field",
+                START_NS + 1,
+                ["spot_unknown"],
+            )
+            assert {name: body[name] for name in head if name != "age_s"} | {"age_s": head["age_s"]} == head
+            assert "prices" not in head
 
 
 def test_an_alert_that_was_missed_comes_when_the_reader_names_the_last_one() -> None:

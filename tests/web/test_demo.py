@@ -97,10 +97,12 @@ def test_the_page_opens_at_once_its_numbers_move_and_a_whole_crash_passes(addres
 
 
 def test_a_telephone_shows_the_running_market_too(address: str, open_page: OpenPage) -> None:
-    """The same page, narrow; its alerts and its history are there at once."""
+    """The same page, narrow; its alerts, its history and its field are there at once."""
     page = open_page(address, 390, 844, "dark")
     expect(page.locator("#amplification")).to_have_text(re.compile(r"^\d+\.\d{3}$|critical"), timeout=30_000)
     expect(page.locator("#alerts > li").first).to_be_attached()
+    page.locator("#landscape").scroll_into_view_if_needed()
+    expect(page.locator("#landscape-age")).to_have_text(re.compile(r"^field [0-6]\.\d s old$"), timeout=30_000)
     assert page.evaluate("document.documentElement.scrollWidth") == 390
 
 

@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from dhpe.settings import Settings
 from web.conftest import OpenPage
 from web.records import START_NS, alert, calm_then_crash, pressure
+from web.records import field as field_record
 from web.service import RunningService, Service
 
 pytestmark = pytest.mark.browser
@@ -115,7 +116,7 @@ def test_the_regime_path_shows_where_the_market_is_and_where_it_was(service: Ser
         "bulldozer → burnout",
         "normal → bulldozer",
     ]
-    drawn = page.evaluate("[...document.querySelectorAll('canvas')].map((c) => c.width * c.height > 0)")
+    drawn = page.evaluate("[...document.querySelectorAll('.u-wrap canvas')].map((c) => c.width * c.height > 0)")
     assert drawn == [True] * 5
 
 
@@ -253,10 +254,13 @@ def test_the_theme_can_be_chosen_and_is_remembered(service: Service, open_page: 
 def test_every_output_and_control_has_a_name_for_those_who_do_not_see_it(service: Service, open_page: OpenPage) -> None:
     """Headings name the sections; pictures and controls have labels; one level-1 heading."""
     service.put(pressure())
+    service.put(field_record())
     page = open_page(service.address)
     expect(page.locator("#page")).to_have_attribute("aria-busy", "false")
+    page.locator("#landscape").scroll_into_view_if_needed()
+    expect(page.locator("#landscape-body")).to_be_visible()
     unnamed = page.evaluate(
-        """[...document.querySelectorAll('button, select, a, [role=img]')].filter((element) =>
+        """[...document.querySelectorAll('button, select, a, [role=img], [role=slider]')].filter((element) =>
         !(element.getAttribute('aria-label') || element.textContent.trim())).length"""
     )
     assert unnamed == 0

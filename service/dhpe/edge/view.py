@@ -108,9 +108,9 @@ class HistoryPoint(NamedTuple):
 
 
 class Update(NamedTuple):
-    """One event for a listener; ``id`` is the alert's, empty for a pressure."""
+    """One event for a listener; ``id`` is the alert's, empty else; of a field it only tells that it is there."""
 
-    event: Literal["pressure", "alert"]
+    event: Literal["pressure", "alert", "field"]
     underlying: str
     id: str
     raw: bytes
@@ -132,9 +132,9 @@ class StreamFull(Exception):  # noqa: N818 - a state of the service, not a mista
 class Subscription:
     """What one listener has not taken yet; it begins with ``known``.
 
-    Of each underlying only the newest pressure waits (a listener wants the state, not its past); every alert
-    waits. When more than ``alerts_max`` alerts have come since the last ``take``, the listener is too slow and is
-    dropped: ``ended`` says "slow". It may come back and name the last alert that it saw.
+    Of each underlying only the newest pressure and the newest field wait (a listener wants the state, not its past);
+    every alert waits. When more than ``alerts_max`` alerts have come since the last ``take``, the listener is too slow
+    and is dropped: ``ended`` says "slow". It may come back and name the last alert that it saw.
     """
 
     def __init__(
@@ -334,6 +334,7 @@ class View:
             self._metrics.view_rejected("too_many_fields")
             return
         self._fields[parts.underlying] = KeptField(parts, append_time_ms)
+        self._publish(Update("field", parts.underlying, "", b"", append_time_ms))
 
     def _publish(self, update: Update) -> None:
         for subscription in list(self._subscriptions):
@@ -365,3 +366,6 @@ class View:
             known = self._latest.get(name)
             if known is not None:
                 yield Update("pressure", name, "", known.raw, known.append_time_ms)
+            field = self._fields.get(name)
+            if field is not None:
+                yield Update("field", name, "", b"", field.append_time_ms)

@@ -101,17 +101,15 @@ class Answers:
 
     def field(self, kept: KeptField, part: str) -> bytes:
         """One part of the field with whose it is and how old; its numbers are null where it is too old or unknown."""
-        parts = kept.parts
-        age_s = self.age_s(kept.append_time_ms)
-        head = {name: getattr(parts, name) for name in FIELD_HEAD}
-        head |= {"age_s": age_s, "simulated": self.is_simulated(parts.underlying)}
-        numbers = bytes(getattr(parts, part))
-        if age_s > self._stale_after_s:
-            head |= {"spot": None, "spot_source": None, "quality": _stale(parts.quality, FIELD_TOO_OLD)}
-            numbers = NULL
+        head = self._field_head(kept)
+        numbers = NULL if head["age_s"] > self._stale_after_s else bytes(getattr(kept.parts, part))
         if numbers == NULL:
             return msgspec.json.encode(head | dict.fromkeys(FIELD_PARTS[part].__struct_fields__))
         return msgspec.json.encode(head)[:-1] + b"," + numbers.lstrip()[1:]
+
+    def field_head(self, kept: KeptField) -> bytes:
+        """What the four parts of the field share."""
+        return msgspec.json.encode(self._field_head(kept))
 
     def samples(self) -> Iterator[UnderlyingSample]:
         """What a scrape of the metrics tells: nothing that the answers would withhold."""
@@ -120,6 +118,15 @@ class Answers:
             numbers = {field: getattr(pressure, field) if fresh else None for field in NUMBERS}
             regime = pressure.regime if fresh else None
             yield UnderlyingSample(name, age_s, regime, pressure.quality.status if fresh else "stale", numbers)
+
+    def _field_head(self, kept: KeptField) -> dict[str, Any]:
+        parts = kept.parts
+        age_s = self.age_s(kept.append_time_ms)
+        head = {name: getattr(parts, name) for name in FIELD_HEAD}
+        head |= {"age_s": age_s, "simulated": self.is_simulated(parts.underlying)}
+        if age_s > self._stale_after_s:
+            head |= {"spot": None, "spot_source": None, "quality": _stale(parts.quality, FIELD_TOO_OLD)}
+        return head
 
     def _all(self) -> Iterator[tuple[str, Latest, float, bool]]:
         for name in self._view.underlyings():

@@ -29,8 +29,9 @@ Limit = Annotated[int, Query(ge=1, le=ALERTS_MAX, description="At most so many, 
 _STREAM_DESCRIPTION: Final = """\
 Server-sent events. `pressure` carries the body of `/v1/{underlying}/status`; each underlying comes at most once per
 `stream_interval_ms`, always in its newest state, and once at the start. `alert` carries an alert and its id: a reader
-who comes back with `Last-Event-ID` gets the alerts that he missed. Comments keep an idle connection open. While the
-service restores, the stream is open and waits."""
+who comes back with `Last-Event-ID` gets the alerts that he missed. `field` tells that a new field is there, with the
+head that its four answers share. Comments keep an idle connection open. While the service restores, the stream is open
+and waits."""
 
 _EVENTS: Final[dict[int | str, dict[str, Any]]] = {
     200: {

@@ -1,4 +1,4 @@
-"""Server-sent events: the state of the underlyings as it changes, and every alert.
+"""Server-sent events: the state of the underlyings as it changes, every alert, and that a new field is there.
 
 A listener gets each underlying at most once per ``stream_interval_ms`` and always its newest state. The stream
 ends when the listener is too slow, goes away, or the service stops.
@@ -66,7 +66,14 @@ class EventStream(EventSourceResponse):
     def _formatted(self, update: Update) -> bytes:
         if update.event == "alert":
             return format_sse_event(data_str=update.raw.decode(), event="alert", id=update.id)
-        latest = self._view.latest(update.underlying)
-        if latest is None:  # its tombstone came while it waited
+        told = self._state(update)
+        if told is None:  # its tombstone came while it waited
             return format_sse_event(comment=f"{update.underlying} is gone")
-        return format_sse_event(data_str=self._answers.status(latest).decode(), event="pressure")
+        return format_sse_event(data_str=told.decode(), event=update.event)
+
+    def _state(self, update: Update) -> bytes | None:
+        if update.event == "field":
+            kept = self._view.field(update.underlying)
+            return None if kept is None else self._answers.field_head(kept)
+        latest = self._view.latest(update.underlying)
+        return None if latest is None else self._answers.status(latest)

@@ -3,6 +3,7 @@ import { alertBook } from "/web/alerts.js";
 import { amplificationChart, sparkline } from "/web/charts.js";
 import { age, fixed } from "/web/format.js";
 import { gauge } from "/web/gauge.js";
+import { landscapePanel } from "/web/landscape.js";
 import { build, show, withheld } from "/web/panels.js";
 import { listen } from "/web/stream.js";
 
@@ -22,6 +23,7 @@ function empty() {
 
 const apiKey = () => sessionStorage.getItem("dhpe-key");
 const headers = () => (apiKey() ? { "X-API-Key": apiKey() } : {});
+const landscape = landscapePanel(headers);
 const now = () => performance.now() / 1e3;
 
 async function get(path, signal) {
@@ -53,7 +55,8 @@ function onEvent({ name, data }) {
     if (!heard) catchUp(chosen, listening.signal).catch(ignoreBreak);
     heard = true;
   }
-  changed = true;
+  if (name === "field") landscape.told(record);
+  else changed = true;
 }
 
 // The stream says that the service is away, and comes back by itself.
@@ -90,6 +93,7 @@ function choose(underlying) {
   columns = empty();
   status = null;
   alerts.clear();
+  landscape.choose(underlying);
   history.replaceState(null, "", `#${encodeURIComponent(underlying)}`);
   listen(`/v1/stream?underlying=${encodeURIComponent(underlying)}`, {
     headers,
@@ -107,7 +111,7 @@ function choose(underlying) {
 async function firstRecord() {
   const waiting = new AbortController();
   const { signal } = waiting;
-  await listen("/v1/stream", { headers, signal, onState: showState, onEvent: () => waiting.abort() });
+  await listen("/v1/stream", { headers, signal, onState: showState, onEvent: ({ name }) => { if (name !== "field") waiting.abort(); } });
   return signal.aborted;
 }
 
@@ -133,6 +137,7 @@ function redraw(drawings) {
   byId("age").textContent = age(ageS);
   const banner = byId("stale");
   banner.hidden = !stale;
+  landscape.tick(staleAfterS);
   if (stale) banner.textContent = `No new data for ${fixed(ageS, 0)} s. Numbers are withheld until they come again.`;
   if (!changed && stale === wasStale) return;
   byId("page").dataset.stale = String(stale);

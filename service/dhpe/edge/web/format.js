@@ -29,6 +29,9 @@ export function money(value) {
   return `${signed(grouped(scaled, Math.max(0, 2 - size)))}${name && ` ${name}`}`;
 }
 
+// The same where every character counts.
+export const brief = (value) => money(value).replace(/\.0+(?= |$)/, "");
+
 // A price as its own size asks for: whole strikes without decimals.
 export const price = (value) => (known(value) && Number.isInteger(value) ? fixed(value, 0) : fixed(value, 2));
 export const percent = (value) => (known(value) ? `${fixed(100 * value, 0)} %` : UNKNOWN);
