@@ -15,7 +15,7 @@ PICTURE = PROJECT / "docs" / "picture.png"
 SPEED = "2"
 PATIENCE_MS = 300_000
 AFTERWARDS_MS = 3_000
-WIDTH, HEIGHT = 1320, 1240
+WIDTH, HEIGHT = 1320, 2020
 CHROMIUM = [
     "--headless",
     "--no-sandbox",
@@ -52,6 +52,7 @@ def take(page: Page, address: str) -> None:
     turned = page.locator("#alerts .change", has_text="→ phase transition").first
     turned.wait_for(timeout=PATIENCE_MS)
     expect(page.locator("#amplification")).to_have_text(re.compile(r"\d"), timeout=60_000)
+    page.locator("#landscape-body").wait_for(timeout=60_000)
     page.wait_for_timeout(AFTERWARDS_MS)
     page.screenshot(path=PICTURE)
 

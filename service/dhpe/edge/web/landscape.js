@@ -7,16 +7,14 @@ import { tables } from "/web/tables.js";
 const byId = (id) => document.getElementById(id);
 const write = (element, text) => { if (element.textContent !== text) element.textContent = text; };
 const now = () => performance.now() / 1e3;
-const HINT = "Point at a picture, or focus it and press the arrow keys, to read its values.";
 const WAITING = "No field yet. One comes a few seconds after the first record; with DHPE_FIELD_INTERVAL_S = 0 there is none.";
-
 const PICTURES = { strikes: "by strike", profile: "re-priced over price", heat: "over price and time to the settlement" };
 
 const ageOf = ({ landscape, received }) => landscape.age_s + now() - received;
 
 // Why there is nothing to draw, in words; empty where there is something.
-function absence(shown, staleAfterS) {
-  if (!shown) return WAITING;
+function absence(shown, told, staleAfterS) {
+  if (!shown) return told === null ? WAITING : "The field is being fetched.";
   if (shown.problem) return `There is no field to show: ${shown.problem}`;
   if (ageOf(shown) > staleAfterS) return "The last field is too old; its numbers are withheld until a new one comes.";
   const { prices, quality } = shown.landscape;
@@ -44,6 +42,7 @@ function writeWords(reading, full) {
   for (const element of document.querySelectorAll("#landscape [data-book]")) {
     write(element, `${element.dataset.book === "chosen" ? book : defaultBook} book`);
   }
+  write(byId("landscape-unit"), unit);
   write(byId("landscape-close"), `${instant(grid.close).slice(5, 16)} UTC`);
   write(byId("landscape-sticky"), sticky);
   write(byId("landscape-other-sticky"), otherSticky);
@@ -60,11 +59,12 @@ function writeWords(reading, full) {
 // `headers` go with every question. What the page does with the panel: choose, told, tick.
 export function landscapePanel(headers) {
   const root = byId("landscape"), form = byId("landscape-choices"), numbers = byId("landscape-numbers");
-  const drawing = panes(root.querySelector(".panes"), (text) => write(byId("landscape-readout"), text || HINT));
+  const pictures = root.querySelector(".panes");
+  const drawing = panes(pictures, (text) => write(byId("landscape-readout"), text));
   const choice = { field: "gamma", book: "", reach: null }; // no book: the default one; no reach: as wide as walls and flip ask for
   let underlying = "", asking = new AbortController();
   let told = null, asked = null, shown = null; // event times of the newest field and of the last one asked for; its answers
-  let onScreen = false, staleAfterS = Infinity, drawn = "";
+  let busy = false, onScreen = false, staleAfterS = Infinity, drawn = "", width = 0;
 
   async function answer(part, signal) {
     const path = `/v1/${encodeURIComponent(underlying)}/${part}`;
@@ -76,7 +76,7 @@ export function landscapePanel(headers) {
 
   async function ask() {
     const { signal } = asking;
-    asked = told;
+    [asked, busy] = [told, true];
     try {
       const [landscape, atSpot] = await Promise.all([answer("landscape", signal), answer("field", signal)]);
       shown = { landscape, atSpot, problem: landscape.problem ?? atSpot.problem, received: now() };
@@ -84,20 +84,24 @@ export function landscapePanel(headers) {
     } catch (error) {
       if (!(error instanceof TypeError) && error.name !== "AbortError") throw error;
       if (!signal.aborted) asked = told = null; // the stream comes back by itself, and tells of the field again
+    } finally {
+      busy = false;
     }
+    look();
   }
 
   function look() {
-    if (told !== asked && onScreen && !document.hidden) ask();
+    if (told !== asked && !busy && onScreen && !document.hidden) ask();
   }
 
   function draw() {
-    const why = absence(shown, staleAfterS);
+    const why = absence(shown, told, staleAfterS);
     drawn = state();
     write(byId("landscape-none"), why);
     byId("landscape-none").hidden = why === "";
     byId("landscape-body").hidden = form.hidden = why !== "";
     if (why) return;
+    width = pictures.clientWidth;
     const reading = read(shown.landscape, shown.atSpot, choice);
     for (const input of form.elements.book) input.disabled = reading.field !== "gamma" && input.value !== reading.defaultBook;
     for (const name of ["field", "book", "reach"]) form.elements[name].value = String(reading[name]);
@@ -107,17 +111,16 @@ export function landscapePanel(headers) {
   }
 
   // What a picture depends on beside the answers and the choice: whether they are too old, and the theme.
-  const state = () => `${absence(shown, staleAfterS) === ""} ${getComputedStyle(root).backgroundColor}`;
+  const state = () => `${absence(shown, told, staleAfterS) === ""} ${getComputedStyle(root).backgroundColor}`;
 
   new IntersectionObserver(([{ isIntersecting }]) => { onScreen = isIntersecting; look(); }).observe(root);
-  new ResizeObserver(() => { if (shown) draw(); }).observe(root.querySelector(".panes"));
+  new ResizeObserver(() => { if (shown && pictures.clientWidth !== width) draw(); }).observe(pictures);
   document.addEventListener("visibilitychange", look);
   numbers.addEventListener("toggle", draw);
   form.addEventListener("change", ({ target: { name, value } }) => {
     choice[name] = name === "reach" ? Number(value) : value;
     draw();
   });
-  write(byId("landscape-readout"), HINT);
   return {
     choose(name) {
       asking.abort();
@@ -129,6 +132,7 @@ export function landscapePanel(headers) {
     // A notice of the stream: the head of the newest field.
     told(head) {
       told = head.ts_event_ns;
+      if (!shown) draw();
       look();
     },
     // A few times a second.

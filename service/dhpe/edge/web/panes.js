@@ -1,10 +1,12 @@
-// The three pictures over one axis of prices: bars by strike, the profile, the heat map; and reading values off them.
+// The three pictures over one axis of prices: bars by strike, the profile, the heat map.
 import { fullOf, paint, palette } from "/web/heat.js";
 import { UNKNOWN, brief, clock, fixed, instant, money, price } from "/web/format.js";
+import { reader } from "/web/reader.js";
 
 const SVG = "http://www.w3.org/2000/svg";
 const TOP = 8, BOTTOM = 26, LINE = 14; // pixels; LINE is the least distance of two labels
 const PRICES = 50, NAMES = 126, GAP = 8, WIDE = 860; // room for prices and, from a width on, for the names of levels
+const HINT = "Point at a picture, or focus it and press the arrow keys, to read its values.";
 const HOUR_NS = 3600e9, STEPS_H = [0.25, 0.5, 1, 2, 3, 6, 12, 24, 48, 96];
 
 function add(parent, name, attributes, text = "") {
@@ -21,20 +23,20 @@ function ticks(from, to, most) {
   return Array.from({ length: Math.floor(to / step) - first + 1 }, (_, i) => (first + i) * step);
 }
 
-const x1 = (value) => value.toFixed(1);
+const px = (value) => value.toFixed(1);
 
 // An empty picture with its axis of prices; `left` and `right` stay free of it.
-function frame(element, { low, high }, left, right) {
+function frame(element, { low, high, spot }, left, right) {
   element.querySelector("svg")?.remove();
   const width = element.clientWidth, height = element.clientHeight;
   const svg = add(element, "svg", { viewBox: `0 0 ${width} ${height}`, width, height, "aria-hidden": "true" });
   const box = { left, top: TOP, right: width - right, bottom: height - BOTTOM };
   const y = (at) => box.top + (high - at) / (high - low) * (box.bottom - box.top);
   for (const at of ticks(low, high, Math.max(3, (box.bottom - box.top) / 48))) {
-    add(svg, "path", { class: "grid", d: `M${box.left} ${x1(y(at))}H${box.right}` });
-    if (left > GAP) add(svg, "text", { x: left - 8, y: x1(y(at) + 4), class: "end" }, price(at));
+    add(svg, "path", { class: "grid", d: `M${box.left} ${px(y(at))}H${box.right}` });
+    if (left > GAP) add(svg, "text", { x: left - 8, y: px(y(at) + 4), class: "end" }, price(at));
   }
-  return { element, svg, box, y, low, high, width };
+  return { element, svg, box, y, low, high, spot };
 }
 
 // Writes below a picture what has room there: the first come first.
@@ -42,7 +44,7 @@ function labels(svg, box, list) {
   const taken = [];
   for (const [x, text] of list) {
     const near = x < box.left + 20 ? "start" : x > box.right - 20 ? "end" : "middle";
-    const element = add(svg, "text", { x: x1(x), y: box.bottom + 16, class: near }, text);
+    const element = add(svg, "text", { x: px(x), y: box.bottom + 16, class: near }, text);
     const { x: from, width } = element.getBBox();
     if (taken.some(([left, right]) => from < right + 6 && from + width > left - 6)) element.remove();
     else taken.push([from, from + width]);
@@ -60,7 +62,7 @@ function valueAxis({ svg, box }, values) {
   const x = (value) => box.left + (value - from) / (to - from) * (box.right - box.left);
   const marks = ticks(from, to, Math.max(4, (box.right - box.left) / 84));
   for (const value of marks) {
-    add(svg, "path", { class: value === 0 ? "zero" : "grid", d: `M${x1(x(value))} ${box.top}V${box.bottom}` });
+    add(svg, "path", { class: value === 0 ? "zero" : "grid", d: `M${px(x(value))} ${box.top}V${box.bottom}` });
   }
   labels(svg, box, marks.sort((one, other) => Math.abs(other) - Math.abs(one)).map((value) => [x(value), brief(value)]));
   return x;
@@ -70,7 +72,7 @@ function valueAxis({ svg, box }, values) {
 function levels({ svg, box, y, low, high }, list, named) {
   const seen = list.filter(({ at }) => at >= low && at <= high).sort((one, other) => other.at - one.at);
   for (const { name, at } of seen) {
-    add(svg, "path", { class: `level ${name.replace(" ", "-")}`, d: `M${box.left} ${x1(y(at))}H${box.right}` });
+    add(svg, "path", { class: `level ${name.replace(" ", "-")}`, d: `M${box.left} ${px(y(at))}H${box.right}` });
   }
   if (!named) return;
   const places = seen.map(({ at }) => Math.max(box.top + 10, y(at) + (named === "beside" ? 4 : -4)));
@@ -79,7 +81,7 @@ function levels({ svg, box, y, low, high }, list, named) {
   for (const [i, { name, at }] of seen.entries()) {
     const x = named === "beside" ? box.right + 8 : box.right - 4;
     const side = named === "beside" ? "start" : "end";
-    const label = add(svg, "text", { x, y: x1(places[i]), class: `name ${side} ${name.replace(" ", "-")}` }, `${name} ${price(at)}`);
+    const label = add(svg, "text", { x, y: px(places[i]), class: `name ${side} ${name.replace(" ", "-")}` }, `${name} ${price(at)}`);
     if (named === "beside") continue;
     const { x: left, y: top, width, height } = label.getBBox();
     svg.insertBefore(add(svg, "rect", { class: "plate", x: left - 3, y: top, width: width + 6, height, rx: 3 }), label);
@@ -93,7 +95,7 @@ function strikes(picture, { strikes: { prices, calls, puts } }) {
   const gaps = prices.slice(1).map((at, i) => y(prices[i]) - y(at));
   const width = Math.min(9, Math.max(1, 0.72 * Math.min(...gaps, 12))).toFixed(1);
   const bars = (values, from) => values.map((value, i) =>
-    (Number.isFinite(value) ? `M${x1(x(from[i]))} ${x1(y(prices[i]))}H${x1(x(from[i] + value))}` : "")).join("");
+    (Number.isFinite(value) ? `M${px(x(from[i]))} ${px(y(prices[i]))}H${px(x(from[i] + value))}` : "")).join("");
   // calls and puts of one sign stand behind each other, never on top
   const after = calls.map((call, i) => (call * puts[i] > 0 ? call : 0));
   add(svg, "path", { class: "bars calls", d: bars(calls, calls.map(() => 0)), "stroke-width": width });
@@ -103,7 +105,7 @@ function strikes(picture, { strikes: { prices, calls, puts } }) {
 function line(x, y, prices, values) {
   let open = false;
   return values.map((value, i) => {
-    const step = Number.isFinite(value) ? `${open ? "L" : "M"}${x1(x(value))} ${x1(y(prices[i]))}` : "";
+    const step = Number.isFinite(value) ? `${open ? "L" : "M"}${px(x(value))} ${px(y(prices[i]))}` : "";
     open = step !== "";
     return step;
   }).join("");
@@ -115,7 +117,7 @@ function profile(picture, { profile: { prices, values, others } }) {
   for (const [name, side] of [["above", Math.max], ["below", Math.min]]) {
     const part = values.map((value) => side(0, value));
     const path = line(x, y, prices, part);
-    if (path) add(svg, "path", { class: `area ${name}`, d: `${path}L${x1(x(0))} ${x1(y(prices.at(-1)))}L${x1(x(0))} ${x1(y(prices[0]))}Z` });
+    if (path) add(svg, "path", { class: `area ${name}`, d: `${path}L${px(x(0))} ${px(y(prices.at(-1)))}L${px(x(0))} ${px(y(prices[0]))}Z` });
   }
   add(svg, "path", { class: "other", d: line(x, y, prices, others) });
   add(svg, "path", { class: "curve", d: line(x, y, prices, values) });
@@ -129,7 +131,7 @@ function heat(picture, { field, grid }) {
   canvas.width = Math.max(1, Math.round(style.width * devicePixelRatio));
   canvas.height = Math.max(1, Math.round(style.height * devicePixelRatio));
   paint(canvas, grid, picture, full, palette(field === "gamma" ? "--fire" : "--faint"));
-  const from = grid.instants[0], span = grid.instants.at(-1) - from;
+  const from = grid.instants[0], span = Math.max(1, grid.instants.at(-1) - from);
   const step = HOUR_NS * (STEPS_H.find((hours) => span / (hours * HOUR_NS) <= style.width / 64) ?? STEPS_H.at(-1));
   const hours = Array.from({ length: Math.floor(span / step) + 1 }, (_, i) => (Math.ceil(from / step) + i) * step)
     .filter((at) => at <= from + span);
@@ -138,62 +140,15 @@ function heat(picture, { field, grid }) {
   return full;
 }
 
-// Reads one point at a time, by pointer or arrow keys: rows are prices, columns (of the heat map) instants.
-function reader(element, say) {
-  let picture = null, prices = [], columns = 1, text = () => "", at = null;
-  const show = () => {
-    picture.svg.querySelectorAll(".cursor").forEach((mark) => mark.remove());
-    if (at === null) { say(""); return; }
-    const { svg, box, y } = picture;
-    add(svg, "path", { class: "cursor", d: `M${box.left} ${x1(y(prices[at.row]))}H${box.right}` });
-    if (columns > 1) {
-      const x = box.left + at.column / (columns - 1) * (box.right - box.left);
-      add(svg, "path", { class: "cursor", d: `M${x1(x)} ${box.top}V${box.bottom}` });
-    }
-    const said = text(at.row, at.column);
-    element.setAttribute("aria-valuenow", prices[at.row]);
-    element.setAttribute("aria-valuetext", said);
-    say(said);
-  };
-  const nearest = (price) => prices.reduce((best, one, i) => (Math.abs(one - price) < Math.abs(prices[best] - price) ? i : best), 0);
-  const bounded = (value, last) => Math.min(last, Math.max(0, value));
-  element.addEventListener("pointermove", ({ clientX, clientY }) => {
-    if (prices.length === 0) return;
-    const { left, top } = element.getBoundingClientRect(), { box, low, high } = picture;
-    const row = nearest(high - (clientY - top - box.top) / (box.bottom - box.top) * (high - low));
-    at = { row, column: bounded(Math.round((clientX - left - box.left) / (box.right - box.left) * (columns - 1)), columns - 1) };
-    show();
-  });
-  for (const end of ["pointerleave", "blur"]) element.addEventListener(end, () => { if (at) { at = null; show(); } });
-  const middle = () => ({ row: nearest(picture.spot), column: 0 });
-  element.addEventListener("focus", () => { if (prices.length && !at) { at = middle(); show(); } });
-  element.addEventListener("keydown", (event) => {
-    const step = { ArrowUp: [1, 0], ArrowDown: [-1, 0], PageUp: [10, 0], PageDown: [-10, 0], ArrowRight: [0, 1], ArrowLeft: [0, -1] }[event.key];
-    if (!step || prices.length === 0) return;
-    event.preventDefault();
-    const from = at ?? middle();
-    at = { row: bounded(from.row + step[0], prices.length - 1), column: bounded(from.column + step[1], columns - 1) };
-    show();
-  });
-  return {
-    set(drawn, spot, rows, count, textOf) {
-      [picture, prices, columns, text] = [{ ...drawn, spot }, rows, count, textOf];
-      if (at && at.row < rows.length && at.column < count) show();
-      else at = null;
-      element.setAttribute("aria-valuemin", drawn.low);
-      element.setAttribute("aria-valuemax", drawn.high);
-      if (at === null) element.setAttribute("aria-valuenow", spot);
-    },
-  };
-}
-
-export function panes(root, say) {
+// `tell` is given what is being read, or how to read.
+export function panes(root, tell) {
   const [strikePane, profilePane, heatPane] = ["strikes", "profile", "heat"].map((name) => root.querySelector(`.${name} .pane`));
-  const readers = new Map([strikePane, profilePane, heatPane].map((pane) => [pane, reader(pane, say)]));
+  const say = (text) => tell(text || HINT);
+  const [strikeReader, profileReader, heatReader] = [strikePane, profilePane, heatPane].map((pane) => reader(pane, say));
   return {
     // Draws what was read; answers the number that has the full tone of the heat map.
     draw(reading) {
-      const { field, unit, levels: marks, spot, profile: curve, strikes: bars, grid } = reading;
+      const { field, unit, levels: marks, profile: curve, strikes: bars, grid } = reading;
       const wide = root.clientWidth >= WIDE;
       const left = frame(strikePane, reading, PRICES, GAP);
       strikes(left, reading);
@@ -204,12 +159,13 @@ export function panes(root, say) {
       const right = frame(heatPane, reading, wide ? GAP : PRICES, wide ? NAMES : GAP);
       const full = heat(right, reading);
       levels(right, marks, wide ? "beside" : "inside");
+      say("");
       const amount = (value) => (Number.isFinite(value) ? `${money(value)} ${unit}` : UNKNOWN);
-      readers.get(strikePane).set(left, spot, bars.prices, 1, (row) =>
+      strikeReader.set(left, bars.prices, 1, (row) =>
         `strike ${price(bars.prices[row])}: calls ${amount(bars.calls[row])}, puts ${amount(bars.puts[row])}`);
-      readers.get(profilePane).set(middle, spot, curve.prices, 1, (row) =>
+      profileReader.set(middle, curve.prices, 1, (row) =>
         `${field} at ${fixed(curve.prices[row], 2)}: ${amount(curve.values[row])}; ${reading.otherSticky}: ${amount(curve.others[row])}`);
-      readers.get(heatPane).set(right, spot, grid.seen, grid.instants.length, (row, column) =>
+      heatReader.set(right, grid.seen, grid.instants.length, (row, column) =>
         `${field} at ${fixed(grid.seen[row], 2)}, ${clock(grid.instants[column])} UTC: ${amount(grid.rows[column][grid.from + row])}`);
       return full;
     },

@@ -7,7 +7,7 @@ const FIELDS = {
   charm: { factor: 1 / 525_600, unit: "USD per minute",
     meaning: "above 0 the dealers gain delta as time passes, and sell; below 0 they buy." },
 };
-const REACHES = [0.02, 0.05, 1]; // of spot, either way; 1 is everything
+const REACHES = [0.02, 0.05, 0.1, 1]; // of spot, either way; 1 is everything
 const OTHER = { strike: "delta", delta: "strike" };
 
 const column = (values, factor) => values.map((value) => (value === null ? NaN : value * factor));
