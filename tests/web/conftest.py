@@ -7,6 +7,8 @@ import pytest
 from deploy.picture.picture import CHROMIUM
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from web.service import Service
+
 OpenPage = Callable[..., Page]
 
 
@@ -48,3 +50,10 @@ def open_page(browser: Browser, said: list[str]) -> Iterator[OpenPage]:
     for context in contexts:
         context.close()
     assert said == []
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A running service without data."""
+    with Service().serve() as running:
+        yield running

@@ -1,4 +1,4 @@
-"""The panel of the dealer field in a real browser: its numbers are the API's, and it says why there are none."""
+"""The panel of the dealer field in a real browser: what it draws is what the API answers."""
 
 import itertools
 import re
@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
-from playwright.sync_api import Page, Request, expect
+from playwright.sync_api import Page, expect
 
 from dhpe.columns import Batch, Reject, empty_batch
 from dhpe.edge import formats
@@ -21,7 +21,8 @@ from dhpe.outputs import Pressure
 from dhpe.settings import Settings
 from dhpe.simulate import SimulationSettings, simulate
 from web.conftest import OpenPage
-from web.records import START_NS, alert, field, pressure
+from web.panel import COLOURS, choose, colours, with_field
+from web.records import START_NS
 from web.service import Service
 
 pytestmark = pytest.mark.browser
@@ -29,7 +30,6 @@ pytestmark = pytest.mark.browser
 SETTINGS = Settings(kyle_lambda=1e-14)
 FACTORS = {"gamma": 0.01, "vanna": 0.01, "charm": 1 / 525_600}  # what the cards show of the wire's fields
 UNITS = {"gamma": "USD per 1\u00a0%\u00a0move", "vanna": "USD per vol point", "charm": "USD per minute"}
-PARTS = re.compile(r"/v1/[^/]+/(landscape|field)$")
 
 
 def published(name: str, batches: Iterable[Batch]) -> tuple[Pressure, Field]:
@@ -59,30 +59,11 @@ def evening(path: Path) -> Iterator[Batch]:
 
 
 @pytest.fixture
-def service() -> Iterator[Service]:
-    """A running service without data."""
-    with Service().serve() as running:
-        yield running
-
-
-@pytest.fixture
 def page(service: Service, open_page: OpenPage, simulated: tuple[Pressure, Field]) -> Page:
     """The page of the simulated market, its panel drawn."""
     for record in simulated:
         service.put(record)
     return with_field(open_page(service.address))
-
-
-def with_field(page: Page) -> Page:
-    """The page, when its panel is drawn."""
-    page.locator("#landscape").scroll_into_view_if_needed()
-    expect(page.locator("#landscape-body")).to_be_visible()
-    return page
-
-
-def choose(page: Page, value: str) -> None:
-    """Press one of the panel's choices."""
-    page.locator(f"#landscape-choices label:has([value='{value}'])").click()
 
 
 def answers(service: Service, name: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -180,25 +161,6 @@ def test_the_profile_is_drawn_to_scale_with_every_level_at_its_price(page: Page,
     assert f"gamma flip {landscape['gamma_flip']:,.2f}" in page.locator("#landscape-levels").inner_text()
 
 
-COLOURS = """(canvas, points) => {
-  const { width, height } = canvas, copy = new OffscreenCanvas(width, height);
-  const context = copy.getContext("2d", { willReadFrequently: true });
-  context.drawImage(canvas, 0, 0);
-  const { data } = context.getImageData(0, 0, width, height);
-  const place = (share, all) => Math.min(all - 1, Math.floor(share * all));
-  return points.map(([down, across]) => {
-    const at = 4 * (place(down, height) * width + place(across, width));
-    return [data[at], data[at + 1], data[at + 2]];
-  });
-}"""
-
-
-def colours(page: Page, down: Iterable[float], across: Iterable[float]) -> np.ndarray:
-    """Red, green and blue of the heat map where shares of its height and width meet."""
-    points = list(itertools.product(map(float, down), map(float, across)))
-    return np.array(page.locator(".heat canvas").evaluate(COLOURS, points), np.int64)
-
-
 def test_the_heat_map_has_the_tone_of_the_sign_and_the_strength_of_the_number(page: Page, service: Service) -> None:
     """At every point of the grid: orange below zero, teal above it, the stronger the larger, as the legend says."""
     grid = answers(service, "SIM")[0]["grid"]
@@ -274,127 +236,6 @@ def test_a_book_is_chosen_for_the_profile_and_only_where_it_is_published(page: P
     assert disabled == ["naive", "flow"]
     choose(page, "gamma")
     expect(page.locator(".profile [data-book]")).to_have_text("naive book")
-
-
-def test_a_new_field_is_drawn_when_the_stream_tells_of_it(
-    page: Page, service: Service, simulated: tuple[Pressure, Field]
-) -> None:
-    """Nobody reloads, and what was chosen stays chosen."""
-    choose(page, "charm")
-    later = field(ts_event_ns=simulated[1].ts_event_ns + 5_000_000_000)
-    service.put(later)
-    expect(page.locator("#landscape-levels")).to_contain_text("spot 6,520.1")
-    assert page.locator("#landscape-choices input:checked").first.input_value() == "charm"
-    expect(page.locator("#landscape-terms li")).to_have_count(1)
-
-
-def test_before_the_first_field_the_panel_waits_and_the_rest_of_the_page_lives(
-    service: Service, open_page: OpenPage
-) -> None:
-    """No question is asked that would be answered with an error; the first field is drawn as it comes."""
-    service.put(pressure(0.2))
-    page = open_page(service.address)
-    expect(page.locator("#amplification")).to_have_text("1.250")
-    page.locator("#landscape").scroll_into_view_if_needed()
-    expect(page.locator("#landscape-none")).to_contain_text("DHPE_FIELD_INTERVAL_S")
-    service.put(field())
-    with_field(page)
-    expect(page.locator("#landscape-none")).to_be_hidden()
-
-
-def test_a_field_that_is_not_known_says_why(service: Service, open_page: OpenPage) -> None:
-    """Null with its reason in words; numbers go, and come back with the next field."""
-    service.put(pressure(0.2))
-    service.put(field())
-    page = with_field(open_page(service.address))
-    service.put(field(known=False, ts_event_ns=START_NS + 1_000_000_000))
-    expect(page.locator("#landscape-none")).to_have_text("The field is not known now: spot unknown.")
-    expect(page.locator("#landscape-body")).to_be_hidden()
-    expect(page.locator("#amplification")).to_have_text("1.250")
-    service.put(field(ts_event_ns=START_NS + 2_000_000_000))
-    expect(page.locator("#landscape-body")).to_be_visible()
-
-
-def test_a_field_that_is_too_old_is_withheld(service: Service, open_page: OpenPage) -> None:
-    """The page counts the age itself, as it does for the headline."""
-    service.put(pressure())
-    service.put(field())
-    page = open_page("about:blank")
-    page.clock.install()
-    page.goto(service.address)
-    page.clock.run_for(1_000)
-    with_field(page)
-    expect(page.locator("#landscape-age")).to_have_text(re.compile(r"^field \d+\.\d s old$"))
-    page.clock.run_for(31_000)
-    expect(page.locator("#landscape-none")).to_contain_text("too old")
-    expect(page.locator("#landscape-body")).to_be_hidden()
-
-
-@pytest.mark.parametrize("status", [404, 503])
-def test_a_refusal_is_told_in_the_words_of_the_service(
-    service: Service, open_page: OpenPage, said: list[str], status: int
-) -> None:
-    """The rest of the page goes on; the next field is asked for again."""
-    service.put(pressure(0.2))
-    page = open_page("about:blank")
-    page.route(PARTS, lambda route: route.fulfill(status=status, json={"detail": "There is no field of 'SIM' yet"}))
-    page.goto(service.address)
-    service.put(field())
-    page.locator("#landscape").scroll_into_view_if_needed()
-    expect(page.locator("#landscape-none")).to_contain_text("There is no field of 'SIM' yet")
-    service.put(alert(1))
-    expect(page.locator("#alerts > li")).to_have_count(1)
-    page.unroute(PARTS)
-    service.put(field(ts_event_ns=START_NS + 1_000_000_000))
-    with_field(page)
-    assert all(str(status) in line for line in said)
-    said.clear()  # the browser itself reports each refusal
-
-
-def test_a_panel_that_nobody_sees_asks_for_nothing(service: Service, open_page: OpenPage) -> None:
-    """Below the screen, or in a hidden tab; it catches up once when it is seen."""
-    service.put(pressure())
-    service.put(field())
-    page = open_page("about:blank", 390, 844)
-    asked: list[str] = []
-
-    def count(request: Request) -> None:
-        if PARTS.search(request.url):
-            asked.append(request.url)
-
-    page.on("request", count)
-    page.goto(service.address)
-    expect(page.locator("#amplification")).to_have_text(re.compile(r"\d"))
-    tell(service, page, 1)
-    assert asked == []
-    with_field(page)
-    assert len(asked) == 2
-    page.evaluate("Object.defineProperty(document, 'hidden', { value: true, configurable: true })")
-    tell(service, page, 2)
-    tell(service, page, 3)
-    assert len(asked) == 2
-    with page.expect_response(PARTS):
-        page.evaluate("delete document.hidden; document.dispatchEvent(new Event('visibilitychange'))")
-    expect(page.locator("#landscape-age")).to_have_text(re.compile(r"^field [0-2]\.\d s old"))
-    assert len(asked) == 4
-
-
-def tell(service: Service, page: Page, number: int) -> None:
-    """A new field, and an alert behind it: when the alert is shown, the page has heard of the field."""
-    service.put(field(ts_event_ns=START_NS + number * 1_000_000_000))
-    service.put(alert(number))
-    expect(page.locator("#alerts > li")).to_have_count(number)
-
-
-def test_another_underlying_has_its_own_field_or_none(service: Service, open_page: OpenPage) -> None:
-    """What was drawn of the one is never left standing beside the name of the other."""
-    service.put(pressure())
-    service.put(field())
-    service.put(pressure(underlying="GOOG"))
-    page = with_field(open_page(f"{service.address}/#SIM"))
-    page.get_by_label("Underlying").select_option("GOOG")
-    expect(page.locator("#landscape-body")).to_be_hidden()
-    expect(page.locator("#landscape-none")).to_contain_text("No field yet")
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(390, "dark"), (768, "light"), (1360, "dark")])

@@ -22,13 +22,6 @@ pytestmark = pytest.mark.browser
 STEP_NS = 100_000_000
 
 
-@pytest.fixture
-def service() -> Iterator[Service]:
-    """A running service without data."""
-    with Service().serve() as running:
-        yield running
-
-
 @contextmanager
 def market(service: Service) -> Iterator[None]:
     """Ten records a second with a changing gain, until the end of the block."""
