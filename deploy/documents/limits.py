@@ -42,6 +42,7 @@ AT_THE_LIMIT: Final = {
     "step_records_max": "the rest waits in the log for the next step",
     "step_wait_ms": "the step is over without records, and begins anew",
     "state_bytes_max": "a restart that finds no kept state begins with the log",
+    "embedded_log_bytes_max": "what a restart needs, states and alerts stay; where they are more, a line says so",
     "explain_timeout_s": "503; one alert is explained at a time, the next question meanwhile gets 503",
     "progress_timeout_s": "records wait and none is applied: the process ends, to be started afresh",
     "drain_timeout_s": "the step under way is cut off; its transaction is aborted and done again by the next owner",

@@ -25,6 +25,7 @@ from dhpe.edge.log import Log, LogUnavailable
 from dhpe.edge.log_lines import configure
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.sqlite import SqliteLog
+from dhpe.edge.sqlite_retention import Retention
 from dhpe.edge.tail import Tail
 from dhpe.edge.topic_names import FIELD_BYTES_KEPT, MANIFEST_BYTES_MAX, TopicNames
 from dhpe.edge.view import View, ViewLimits
@@ -59,7 +60,8 @@ def build_log(settings: Settings) -> Log:
         names.manifest: MANIFEST_BYTES_MAX,
         names.field: FIELD_BYTES_KEPT,
     }
-    return SqliteLog(settings.embedded_log_path, topics, settings.kafka_fetch_bytes_max, bytes_max)
+    retention = Retention.of(settings)
+    return SqliteLog(settings.embedded_log_path, topics, settings.kafka_fetch_bytes_max, bytes_max, retention)
 
 
 class Service:

@@ -49,10 +49,15 @@ class Settings(ModelSettings):
     # the log
     kafka_bootstrap_servers: str | None = Field(None, description="host:port, …; unset = the embedded log")
     embedded_log_path: Path = Field(Path("dhpe-log.sqlite"), description="file of the embedded log")
+    embedded_log_bytes_max: int = Field(
+        8 << 30, ge=1 << 20, description="of that file; beyond it the oldest inputs and pressures go before their time"
+    )
     topic_prefix: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,100}$", description="stands before every topic's name")
     topic_partitions: int = Field(12, ge=1, le=10_000, description="fixed when the topics are created")
     topic_replication_factor: Count = Field(1, description="fixed when the topics are created")
-    inputs_retention_s: Positive = Field(7 * 86_400.0, description="topics chain, ticks, journal and dead letters")
+    inputs_retention_s: Positive = Field(
+        7 * 86_400.0, description="topics chain, ticks, pressure, journal and dead letters"
+    )
     alerts_retention_s: Positive = Field(30 * 86_400.0, description="topic alerts")
     state_bytes_max: int = Field(
         1 << 30, ge=1 << 20, description="kept of topic state in each partition; the oldest states are deleted"

@@ -18,9 +18,11 @@ from dhpe.__main__ import cli
 from dhpe.edge.api import build_api
 from dhpe.edge.explain import Busy, Explainer, Explanation
 from dhpe.edge.journal import Positions
-from dhpe.edge.log import Log, LogError, LogRecord, OutRecord
+from dhpe.edge.log import Log, LogError, LogRecord, OutRecord, RecordsLost
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.sqlite import SqliteLog
+from dhpe.edge.sqlite_retention import Keep, Retention, trim
+from dhpe.edge.state_store import StateStore
 from dhpe.edge.time_machine import TimeMachine
 from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.view import View, ViewLimits
@@ -236,3 +238,65 @@ async def test_the_commands_and_the_api_answer_the_same(log: SqliteLog, folder: 
             name: body[name] for name in ("id", "bit_equal", "published")
         }
         assert (await client.get("/v1/explain/nothing")).status_code == 404
+
+
+@pytest.fixture
+async def trimmed(log: SqliteLog, tmp_path: Path) -> AsyncIterator[tuple[SqliteLog, Positions]]:
+    """A copy of it without the inputs and the journal before a kept state, which is between the alerts; and where."""
+    alerts = await alerts_of(log)
+    middle = alerts[len(alerts) // 2]
+    before = msgspec.json.decode(middle.value or b"", type=Alert).offsets
+    store = StateStore(log, NAMES, 0, SETTINGS.message_bytes_max)
+    kept = [found.manifest async for found in store.manifests()]
+    state = next(one for one in kept if one is not None and one.ticks <= before.ticks)
+    await log.run(lambda connection: connection.execute("VACUUM INTO ?", (str(tmp_path / "log.sqlite"),)))
+    copy = sqlite_log(tmp_path, SETTINGS)
+    await copy.start()
+    released = {NAMES.chain: state.chain, NAMES.ticks: state.ticks, NAMES.journal: state.journal}
+    retention = Retention({topic: Keep(0.0, replayed=True) for topic in released}, 1 << 40)
+    while (await copy.run(lambda c: trim(c, retention, 0, released, lambda _: None))).worked:
+        pass
+    yield copy, state.positions
+    await copy.stop()
+
+
+async def test_what_lies_before_a_log_that_was_trimmed_is_null_with_the_reason(
+    trimmed: tuple[SqliteLog, Positions],
+) -> None:
+    """And what lies behind comes out as from the whole log."""
+    log, begin = trimmed
+    assert begin.ticks <= (await log.span((NAMES.ticks, 0))).begin + 1
+    verdicts = []
+    for record in await alerts_of(log):
+        answer = await explained(log, id_of(record))
+        verdicts.append((answer.published.offsets.ticks >= begin.ticks, answer.bit_equal))
+        if answer.bit_equal is None:
+            assert answer.reason.startswith("the log no longer reaches back: partition 0 begins at chain ")
+            assert (answer.recomputed, answer.origin, answer.records_replayed) == (None, None, 0)
+            assert all(one.recomputed is None for one in answer.evidence)
+    assert set(verdicts) == {(True, True), (False, None)}
+
+
+async def test_the_time_machine_says_where_a_trimmed_log_ends(
+    log: SqliteLog, trimmed: tuple[SqliteLog, Positions]
+) -> None:
+    """By offsets and by time, in one line on the terminal too; a moment that is still there is seen as it was."""
+    copy, begin = trimmed
+    whole, short = (TimeMachine(one, SETTINGS, Metrics(), "SIMA", 1) for one in (log, copy))
+    published = [msgspec.json.decode(r.value or b"", type=Pressure) for r in await read_all(copy, NAMES.pressure, 0)]
+    early = published[len(published) // 20]
+    assert early.offsets.ticks < begin.ticks
+    target = Positions(early.offsets.chain + 1, early.offsets.ticks + 1)
+    with pytest.raises(RecordsLost, match="the log no longer reaches back: partition 0 begins at"):
+        await short.after(target)
+    with pytest.raises(RecordsLost, match=r"the log no longer reaches back: topic ticks.* nothing of 'SIMA' at or be"):
+        await short.at_time(early.ts_event_ns)
+    for late in (one for one in (published[-20], published[-1]) if one.offsets.ticks >= begin.ticks):
+        assert await short.at_time(late.ts_event_ns) == await whole.at_time(late.ts_event_ns)
+    at = f"chain={early.offsets.chain},ticks={early.offsets.ticks}"
+    arguments = ["replay", "--from-kafka", "--underlying", "SIMA", "--at", at]
+    settings = {"DHPE_EMBEDDED_LOG_PATH": str(copy.path), "DHPE_LOG_LEVEL": "error"}
+    said = await asyncio.to_thread(CliRunner().invoke, cli, arguments, env=settings)
+    assert said.exit_code == 1
+    assert said.stderr.startswith("dhpe: the log no longer reaches back: ")
+    assert said.stderr.count("\n") == 1

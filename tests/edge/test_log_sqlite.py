@@ -104,3 +104,22 @@ async def test_missing_records_are_not_skipped_silently(tmp_path: Path) -> None:
         await reader.fetch(10, 0.1)
     assert tuple(await log.span(("ticks", 0))) == (3, 5)
     await log.stop()
+
+
+async def test_a_topic_with_a_bound_keeps_the_newest_that_fit_and_at_least_one(tmp_path: Path) -> None:
+    """Also after reopening, when what is there must be counted anew."""
+    path = tmp_path / "log.sqlite"
+    for first in (0, 40):
+        log = SqliteLog(path, TOPICS, bytes_max={"ticks": 95})
+        await log.start()
+        for n in range(first, first + 40):
+            await log.append([OutRecord("ticks", b"k", b"%010d" % n, (), n % 2) for _ in range(2)])
+            held = values(await read_all(log, "ticks", n % 2))
+            assert held == [b"%010d" % m for m in range(n % 2, n + 1, 2) for _ in range(2)][-9:]
+        if first:
+            await log.append([OutRecord("ticks", b"k", bytes(200), (), 0)])
+            assert values(await read_all(log, "ticks", 0)) == [bytes(200)]
+            assert log._sizes == {("ticks", 0): 200, ("ticks", 1): 90}
+            await log.append([OutRecord("ticks", b"k", b"", (), 0)] * 2)
+            assert values(await read_all(log, "ticks", 0)) == [b"", b""]
+        await log.stop()

@@ -276,6 +276,20 @@ async def test_the_embedded_log_keeps_as_many_states_as_it_may(tmp_path: Path) -
     await log.stop()
 
 
+async def test_a_state_that_does_not_fit_is_none_and_tells_the_setting(tmp_path: Path) -> None:
+    """Its first chunks are gone before its last is there: nobody could go on from it, so no input goes either."""
+    log = SqliteLog(tmp_path / "log.sqlite", dict.fromkeys(NAMES, 1), bytes_max={NAMES.state: 20_000})
+    await log.start()
+    with told() as lines:
+        await half_done(log)
+    reasons = {line["reason"] for line in lines if line["event"] == "a state was not kept"}
+    assert all(one.startswith("topic state, partition 0: a state of") for one in reasons)
+    assert all(one.endswith("does not fit; raise DHPE_STATE_BYTES_MAX") for one in reasons)
+    assert len(reasons) == 2
+    assert await manifests(log) == []
+    await log.stop()
+
+
 async def test_a_state_that_cannot_be_written_stops_nothing(log: SqliteLog, monkeypatch: pytest.MonkeyPatch) -> None:
     """The log refuses the chunks: a count and a line, and the work goes on."""
 

@@ -6,7 +6,7 @@ from typing import Final
 import msgspec
 
 from dhpe.edge.journal import Positions
-from dhpe.edge.log import Log, LogError, LogRecord, OutRecord
+from dhpe.edge.log import Log, LogError, LogRecord, OutRecord, RecordsLost
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.past import Past, Reached
 from dhpe.edge.spans import newest_first
@@ -114,13 +114,13 @@ class Explainer:
         offsets = alert.offsets
         target = Positions(offsets.chain + 1, offsets.ticks + 1)
         # Alerts come of ticks; one of a hot record on the other topic was not there before that record.
-        for newest in (target._replace(ticks=offsets.ticks), target._replace(chain=offsets.chain)):
-            said, reached = await self._recomputed(alert, target, newest)
-            if said is not None:
-                break
-        if not reached.from_state and reached.base != (0, 0):
-            reason = f"the log no longer reaches back: no kept state is left, and it begins at {_offsets(reached.base)}"
-            return self._answer(alert, None, reason, reached=reached, target=target)
+        try:
+            for newest in (target._replace(ticks=offsets.ticks), target._replace(chain=offsets.chain)):
+                said, reached = await self._recomputed(alert, target, newest)
+                if said is not None:
+                    break
+        except RecordsLost as error:
+            return self._answer(alert, None, f"the log no longer reaches back: {error}")
         if said is None:
             reason = "the records up to its offsets do not give this alert"
             return self._answer(alert, False, reason, reached=reached, target=target)
@@ -178,7 +178,3 @@ def _comparable(
     key: bytes | None, value: bytes | None, headers: tuple[tuple[str, bytes], ...]
 ) -> tuple[bytes | None, bytes | None, list[tuple[str, bytes]]]:
     return key, value, [header for header in headers if header[0].startswith("ce_")]
-
-
-def _offsets(positions: Positions) -> str:
-    return f"chain {positions.chain}, ticks {positions.ticks}"

@@ -329,6 +329,9 @@ class KafkaPartition:
         """One transaction of outputs and offsets."""
         await self._producers.commit(outputs, offsets)
 
+    def release(self, offsets: Mapping[str, int]) -> None:
+        """The brokers delete by age and do not ask."""
+
     async def close(self) -> None:
         """Close both producers."""
         await self._producers.stop()

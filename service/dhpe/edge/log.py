@@ -129,6 +129,12 @@ class PartitionLog(Protocol):
             CommitFailed: anything else went wrong.
         """
 
+    def release(self, offsets: Mapping[str, int]) -> None:
+        """Say that no restart needs what lies before these offsets of inputs and journal; until ``fence`` is called.
+
+        A log that deletes by age alone, as Kafka does, does not ask.
+        """
+
     async def close(self) -> None:
         """Give the resources back; twice is harmless."""
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import structlog
 
 from dhpe.edge.journal import Positions
-from dhpe.edge.log import Log, LogError, Span
+from dhpe.edge.log import Log, LogError, RecordsLost, Span
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.rebuild import Applied, Rebuild, unheard
 from dhpe.edge.state_store import Manifest, StateStore
@@ -65,15 +65,17 @@ class Past:
         base_max: Positions | None = None,
         applied: Applied = unheard,
         gap_accepted: bool = False,
+        later_start: bool = False,
     ) -> Reached:
         """The state after all records before ``target``, and none from there on.
 
         The steps from the kept state on are told to ``applied``, with all that they say. The kept state stands at or
         before ``base_max``, for whoever wants to hear of records before ``target``. Where ``gap_accepted``, it may
-        stand before records that the log has lost, and goes on behind them: better than to know no contract.
+        stand before records that the log has lost, and goes on behind them: better than to know no contract. Where
+        ``later_start``, a log that no longer has its beginning is applied from what it has, if no state is left.
 
         Raises:
-            RecordsLost: records between the two were deleted meanwhile.
+            RecordsLost: the log no longer reaches back so far, or records were deleted meanwhile.
             LogUnavailable: the log does not answer.
             LogError: the log was made for another number of partitions.
         """
@@ -86,6 +88,11 @@ class Past:
             if start != target:
                 await self._rebuild.run(stepper, start, target, manifest.journal, applied)
             return Reached(stepper, manifest.positions, from_state=True, journal=manifest.journal)
+        if begin != (0, 0) and not later_start:
+            raise RecordsLost(
+                f"partition {self._partition} begins at chain {begin.chain}, ticks {begin.ticks}, and no kept state "
+                f"that can be used is left at or before chain {target.chain}, ticks {target.ticks}"
+            )
         if begin not in {(0, 0), target}:
             self._log_line.warning("the log does not reach back to its beginning", **begin._asdict())
         stepper = self._stepper()

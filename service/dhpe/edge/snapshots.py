@@ -6,6 +6,7 @@ whose commit has returned is copied, so whatever is in the log was true, whoever
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 
 import structlog
 
@@ -20,14 +21,25 @@ from dhpe.settings import Settings
 
 
 class Snapshots:
-    """The keeper of one partition's states."""
+    """The keeper of one partition's states. ``release`` is told the offsets before which no restart needs anything."""
 
-    def __init__(self, log: Log, settings: Settings, metrics: Metrics, partition: int, partitions: int) -> None:
+    def __init__(
+        self,
+        log: Log,
+        settings: Settings,
+        metrics: Metrics,
+        partition: int,
+        partitions: int,
+        release: Callable[[Mapping[str, int]], None],
+    ) -> None:
         names = TopicNames.of(settings)
         self._log = log
         self._metrics = metrics
         self._store = StateStore(log, names, partition, settings.message_bytes_max)
+        self._names = names
         self._journal_place = (names.journal, partition)
+        self._release = release
+        self._reserve: dict[str, int] | None = None
         self._interval_s = settings.snapshot_interval_s
         self._records_max = settings.snapshot_records_max
         self._partition = partition
@@ -43,6 +55,7 @@ class Snapshots:
         """Begin with a state made anew."""
         self._kept = self._tried = reached.base
         self._journal = reached.journal
+        self._reserve = self._needs(reached.base, reached.journal) if reached.from_state else None
         # Partitions take turns, so that they do not all copy at the same moment.
         self._due_s = time.monotonic() + self._interval_s * (self._partition + 1) / self._partitions
 
@@ -106,11 +119,18 @@ class Snapshots:
             self._failed(error)
         else:
             self._kept = standing.positions
+            if self._reserve is not None:
+                self._release(self._reserve)  # should the newest be spoilt, the one before serves
+            self._reserve = self._needs(standing.positions, standing.journal)
             self._metrics.snapshot_written(self._partition, size_bytes)
             seconds = round(time.monotonic() - started_s, 3)
             self._log_line.debug("kept a state", **standing.positions._asdict(), size_bytes=size_bytes, seconds=seconds)
         finally:
             self._writing = None
+
+    def _needs(self, positions: Positions, journal: int) -> dict[str, int]:
+        """From where on a restart from such a state reads."""
+        return {self._names.chain: positions.chain, self._names.ticks: positions.ticks, self._names.journal: journal}
 
     def _failed(self, error: Exception) -> None:
         self._metrics.snapshot_failed()

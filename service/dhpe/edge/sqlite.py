@@ -9,7 +9,9 @@ import asyncio
 import sqlite3
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn, TypeVar
 
@@ -25,7 +27,17 @@ from dhpe.edge.log import (
     Span,
     partition_of,
 )
-from dhpe.edge.sqlite_tables import SCHEMA, SCHEMA_VERSION, in_transaction, insert, select, shorten, span
+from dhpe.edge.sqlite_retention import Retention, Trimmed, take_turns, trim
+from dhpe.edge.sqlite_tables import (
+    SCHEMA,
+    SCHEMA_VERSION,
+    in_transaction,
+    insert,
+    select,
+    shorten,
+    size_bytes,
+    span,
+)
 from dhpe.settings import variable
 
 T = TypeVar("T")
@@ -48,7 +60,8 @@ _REMEDIES: Final = {
 class SqliteLog:
     """``Log`` on one file. ``topics`` are made with their partition counts where they are missing.
 
-    ``bytes_max`` bounds each partition of a topic: what is appended takes the place of the oldest records.
+    ``bytes_max`` bounds each partition of a topic: what is appended takes the place of the oldest records. What else
+    is old goes by ``retention``, while an owner works on its partition; without one it stays.
     """
 
     def __init__(
@@ -57,10 +70,13 @@ class SqliteLog:
         topics: Mapping[str, int],
         fetch_bytes_max: int = 8 << 20,
         bytes_max: Mapping[str, int] | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self.path = path
+        self.retention = retention
         self._topics = dict(topics)
         self._bytes_max = dict(bytes_max or {})
+        self._sizes: dict[Place, int] = {}
         self._fetch_bytes_max = fetch_bytes_max
         self._connections: list[tuple[sqlite3.Connection, threading.Lock]] = []
         self._grown: set[asyncio.Event] = set()
@@ -99,14 +115,26 @@ class SqliteLog:
             for record in records
         ]
 
+        added = Counter[Place]()
+        for record in placed:
+            if record.topic in self._bytes_max:
+                added[record.topic, record.partition or 0] += len(record.value or b"")
+        for place in added.keys() - self._sizes.keys():
+            self._sizes[place] = await self.read(partial(size_bytes, place=place))
+
         def change(connection: sqlite3.Connection) -> list[int]:
             offsets = insert(connection, placed)
-            for place in {(record.topic, record.partition or 0) for record in placed}:
-                if place[0] in self._bytes_max:
-                    shorten(connection, place, self._bytes_max[place[0]])
+            for place, more in added.items():
+                excess = self._sizes[place] + more - self._bytes_max[place[0]]
+                self._sizes[place] += more - shorten(connection, place, excess)
             return offsets
 
-        return await self.write(change)
+        try:
+            return await self.write(change)
+        except LogUnavailable:
+            for place in added:
+                self._sizes.pop(place, None)  # nobody knows how far it came
+            raise
 
     async def reader(self, positions: Mapping[Place, int]) -> "SqliteReader":
         """Read from these positions on."""
@@ -132,10 +160,14 @@ class SqliteLog:
 
     async def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
         """Run ``change`` in one immediate transaction, off the loop, then wake the readers."""
-        changed = await asyncio.to_thread(self._run, 0, lambda connection: in_transaction(connection, change))
+        changed = await self.run(lambda connection: in_transaction(connection, change))
         for event in self._grown:
             event.set()
         return changed
+
+    async def run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Run ``work``, which makes its own transactions, on the writing connection, off the loop; wake nobody."""
+        return await asyncio.to_thread(self._run, 0, work)
 
     async def fetch(self, positions: dict[Place, int], records_max: int, wait_s: float) -> list[LogRecord]:
         """Read at most ``records_max`` records of the places, in their order, and move ``positions`` on."""
@@ -164,6 +196,7 @@ class SqliteLog:
             for _ in range(2):  # one writes, one reads
                 connection = sqlite3.connect(self.path, timeout=10.0, isolation_level=None, check_same_thread=False)
                 self._connections.append((connection, threading.Lock()))
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")  # heard before the file's first page alone
                 connection.execute("PRAGMA journal_mode = WAL")
                 connection.execute("PRAGMA synchronous = FULL")
             in_transaction(self._connections[0][0], self._prepare)
@@ -227,6 +260,8 @@ class SqlitePartition:
         self._epoch = 0
         self._positions: dict[Place, int] = {}
         self._ends: dict[str, int] = {}
+        self._released: dict[str, int] = {}
+        self._trimming: asyncio.Task[None] | None = None
 
     @property
     def partition(self) -> int:
@@ -244,7 +279,11 @@ class SqlitePartition:
             rows = connection.execute("SELECT topic, next FROM offsets WHERE partition = ?", (self._number,))
             return epoch, dict(rows)
 
+        await self.close()
+        self._released = {}  # this start may need more than the last one had left behind
         self._epoch, committed = await self._log.write(take)
+        if self._log.retention is not None:
+            self._trimming = asyncio.create_task(self._trim(self._log.retention), name=f"retention {self._number}")
         return committed
 
     async def assigned(self) -> bool:
@@ -282,8 +321,7 @@ class SqlitePartition:
         placed = [record._replace(partition=self._number) for record in outputs]
 
         def change(connection: sqlite3.Connection) -> None:
-            if self._newest_epoch(connection) != self._epoch:
-                raise Fenced(f"{self._log.path}: partition {self._number} has a newer owner")
+            self._check_epoch(connection)
             insert(connection, placed)
             connection.executemany(
                 "INSERT OR REPLACE INTO offsets VALUES (?, ?, ?)",
@@ -295,8 +333,26 @@ class SqlitePartition:
         except LogUnavailable as error:
             raise CommitFailed(str(error)) from error
 
+    def release(self, offsets: Mapping[str, int]) -> None:
+        """Retention may take what lies before these offsets."""
+        self._released = dict(offsets)
+
     async def close(self) -> None:
-        """Nothing is held; the epoch stays until the next owner takes one."""
+        """End the retention; the epoch stays until the next owner takes one."""
+        trimming, self._trimming = self._trimming, None
+        if trimming is not None:
+            trimming.cancel()
+            await asyncio.wait([trimming])
+
+    async def _trim(self, retention: Retention) -> None:
+        def turn(connection: sqlite3.Connection) -> Trimmed:
+            return trim(connection, retention, self._number, self._released, self._check_epoch)
+
+        await take_turns(lambda: self._log.run(turn), self._log.path)
+
+    def _check_epoch(self, connection: sqlite3.Connection) -> None:
+        if self._newest_epoch(connection) != self._epoch:
+            raise Fenced(f"{self._log.path}: partition {self._number} has a newer owner")
 
     def _newest_epoch(self, connection: sqlite3.Connection) -> int:
         row = connection.execute("SELECT epoch FROM owners WHERE partition = ?", (self._number,)).fetchone()

@@ -53,15 +53,25 @@ def span(connection: sqlite3.Connection, place: Place) -> Span:
     return Span(end if first is None else int(first), end)
 
 
-def shorten(connection: sqlite3.Connection, place: Place, bytes_max: int) -> None:
-    """Delete the oldest records of ``place``; the newest that together fit into ``bytes_max`` stay, at least one."""
-    connection.execute(
-        "DELETE FROM records WHERE topic = ?1 AND partition = ?2 AND offset < (SELECT MIN(offset) FROM ("
-        "SELECT offset, SUM(LENGTH(value)) OVER (ORDER BY offset DESC) AS size, "
-        "ROW_NUMBER() OVER (ORDER BY offset DESC) AS number FROM records WHERE topic = ?1 AND partition = ?2) "
-        "WHERE size <= ?3 OR number = 1)",
-        (*place, bytes_max),
+def size_bytes(connection: sqlite3.Connection, place: Place) -> int:
+    """Sum the values that ``place`` holds. It reads all of the place: once, not for each append."""
+    question = "SELECT COALESCE(SUM(LENGTH(value)), 0) FROM records WHERE topic = ? AND partition = ?"
+    return int(connection.execute(question, place).fetchone()[0])
+
+
+def shorten(connection: sqlite3.Connection, place: Place, excess_bytes: int) -> int:
+    """Delete the oldest records of ``place`` until so many bytes are gone; the newest stays. Say how many went."""
+    newest = span(connection, place).end - 1
+    rows = connection.execute(
+        "SELECT offset, LENGTH(value) FROM records WHERE topic = ? AND partition = ? AND offset < ? ORDER BY offset",
+        (*place, newest),
     )
+    last, gone_bytes = -1, 0
+    while gone_bytes < excess_bytes and (row := rows.fetchone()) is not None:
+        last, gone_bytes = row[0], gone_bytes + (row[1] or 0)
+    rows.close()
+    connection.execute("DELETE FROM records WHERE topic = ? AND partition = ? AND offset <= ?", (*place, last))
+    return gone_bytes
 
 
 def insert(connection: sqlite3.Connection, records: Iterable[OutRecord]) -> list[int]:

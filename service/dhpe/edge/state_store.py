@@ -18,12 +18,14 @@ from dhpe.edge.log import Log, LogError, OutRecord, Span
 from dhpe.edge.spans import newest_first, read_span
 from dhpe.edge.steps import StepperState
 from dhpe.edge.topic_names import TopicNames
+from dhpe.settings import variable
 from dhpe.snapshot_bytes import Frozen, StateRefused, decode, encode
 
 CHUNK_BYTES: Final = 900_000
 WINDOW: Final = 64
 WINDOW_MAX: Final = 1024
 """Manifests read at once, from the end of the topic backwards: a restart needs the last, a question an older one."""
+BYTES_SETTING: Final = variable("state_bytes_max")
 _LEVEL: Final = 1
 
 
@@ -103,6 +105,11 @@ class StateStore:
         offsets = [(await self._log.append([OutRecord(topic, None, piece, (), number)]))[0] for piece in pieces]
         if min(offsets) < 0:
             raise LogError(f"topic {topic}, partition {number}: a chunk was written, and its offset is not known")
+        if offsets[0] < (await self._log.span((topic, number))).begin:
+            size = sum(map(len, pieces))
+            raise LogError(
+                f"topic {topic}, partition {number}: a state of {size} bytes does not fit; raise {BYTES_SETTING}"
+            )
         pressures = {name: msgspec.Raw(value) for name, value in state.pressures.items()}
         manifest = Manifest(
             partition=number,

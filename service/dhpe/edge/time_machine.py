@@ -3,11 +3,12 @@
 from typing import Final
 
 import msgspec
+import numpy as np
 
 from dhpe.columns import EVERY_UNDERLYING
 from dhpe.edge.decode import content_type_of, decode
 from dhpe.edge.journal import Positions, decode_entry
-from dhpe.edge.log import Log, LogError, LogRecord, Place, partition_of
+from dhpe.edge.log import Log, LogError, LogRecord, Place, RecordsLost, partition_of
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.past import Past
 from dhpe.edge.salvage import Limits
@@ -18,6 +19,7 @@ from dhpe.settings import Settings
 
 RECORDS_MAX: Final = 5_000
 WAIT_S: Final = 0.2
+NO_LONGER: Final = "the log no longer reaches back"
 
 
 class _Told(msgspec.Struct):
@@ -62,12 +64,10 @@ class TimeMachine:
             span = await self._log.span((topic, self._partition))
             if wanted > span.end:
                 raise LogError(f"topic {topic}, partition {self._partition}: ends at {span.end}, before {wanted}")
-        reached = await self._past.state_at(target)
-        if not reached.from_state and reached.base != (0, 0):
-            raise LogError(
-                f"partition {self._partition}: the log begins at chain {reached.base.chain}, ticks "
-                f"{reached.base.ticks}, and no kept state is left before what is asked for"
-            )
+        try:
+            reached = await self._past.state_at(target)
+        except RecordsLost as error:
+            raise RecordsLost(f"{NO_LONGER}: {error}") from error
         pressure = reached.stepper.pressure(self._underlying)
         if pressure is None:
             raise LogError(
@@ -77,30 +77,41 @@ class TimeMachine:
         return pressure
 
     async def _first_tick_after(self, ts_ns: int) -> int:
-        """The offset of the first tick of the underlying that is later; the end of the log where there is none."""
+        """The offset of the first tick of the underlying that is later; the end of the log where there is none.
+
+        Raises:
+            RecordsLost: that may be one which the log no longer has.
+        """
         place = (self._names.ticks, self._partition)
         begin, end = await self._log.span(place)
-        at = max(begin, await self._known_before(ts_ns))
-        reader = await self._log.reader({place: at})
+        known = await self._known_before(ts_ns)
+        sure = known >= begin
+        reader = await self._log.reader({place: max(begin, known)})
+        later = None
         try:
-            while reader.position(place) < end:
+            while later is None and reader.position(place) < end:
                 records = await reader.fetch(RECORDS_MAX, WAIT_S)
-                later = self._later(records, ts_ns)
-                if later is not None:
-                    return later
+                later, one_before = self._later(records, ts_ns)
+                sure = sure or one_before
         finally:
             await reader.close()
-        return end
+        if not sure:
+            raise RecordsLost(
+                f"{NO_LONGER}: topic ticks, partition {self._partition} begins at {begin}, and has nothing of "
+                f"{self._underlying!r} at or before that time"
+            )
+        return end if later is None else later
 
-    def _later(self, records: list[LogRecord], ts_ns: int) -> int | None:
+    def _later(self, records: list[LogRecord], ts_ns: int) -> tuple[int | None, bool]:
+        """The offset of the first of our ticks that is later, if there is one, and whether others come before it."""
         messages = [(r.offset, r.key, r.value, content_type_of(r.headers), r.append_time_ms) for r in records]
         batch, _ = decode(messages, "ticks", self._limits)
         ours = [code for code, name in enumerate(batch.names) if name in (self._underlying, EVERY_UNDERLYING)]
-        events = batch.events
-        for event in events[events["ts_event_ns"] > ts_ns]:
-            if event["underlying"] in ours:
-                return int(event["offset"])
-        return None
+        events = batch.events[np.isin(batch.events["underlying"], ours)]
+        (later,) = np.nonzero(events["ts_event_ns"] > ts_ns)
+        if len(later) == 0:
+            return None, len(events) > 0
+        return int(events["offset"][later[0]]), bool(later[0] > 0)
 
     async def _known_before(self, ts_ns: int) -> int:
         """Where the newest kept state stands that holds nothing of the underlying later than ``ts_ns``."""
@@ -124,7 +135,7 @@ class TimeMachine:
                 for record in await reader.fetch(RECORDS_MAX, WAIT_S):
                     entry = decode_entry(record.value or b"")
                     if entry.ticks_at >= ticks:
-                        return chain
+                        return entry.chain_from
                     chain = entry.chain_to
         finally:
             await reader.close()

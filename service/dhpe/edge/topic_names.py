@@ -21,7 +21,7 @@ PLAIN_NAMES: Final = (
 MANIFEST_BYTES_MAX: Final = 64 << 20
 """Kept of topic manifest in each partition."""
 FIELD_BYTES_KEPT: Final = 64 << 20
-"""Kept of topic field in the embedded log, which knows no time of retention."""
+"""Kept of topic field in the embedded log, which keeps it by bytes alone."""
 
 
 class TopicNames(NamedTuple):
@@ -42,3 +42,10 @@ class TopicNames(NamedTuple):
     def of(cls, settings: Settings) -> Self:
         """The names that ``settings`` give."""
         return cls(*(settings.topic_prefix + name for name in PLAIN_NAMES))
+
+
+def ages_s(settings: Settings) -> dict[str, float]:
+    """How old the records of a topic may become; the embedded log keeps the others by their bytes."""
+    names = TopicNames.of(settings)
+    inputs = (names.chain, names.ticks, names.pressure, names.journal, names.chain_dead, names.ticks_dead)
+    return dict.fromkeys(inputs, settings.inputs_retention_s) | {names.alerts: settings.alerts_retention_s}

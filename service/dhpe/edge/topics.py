@@ -15,7 +15,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from dhpe.edge.kafka_clients import DEAD_LETTER_ROOM, connect, connection, unavailable
 from dhpe.edge.log import LogError
-from dhpe.edge.topic_names import MANIFEST_BYTES_MAX, TopicNames
+from dhpe.edge.topic_names import MANIFEST_BYTES_MAX, TopicNames, ages_s
 from dhpe.settings import Settings, variable
 
 MESSAGE_BYTES: Final = 1_048_576
@@ -43,28 +43,29 @@ class Topic(NamedTuple):
 def topics_for(settings: Settings) -> list[Topic]:
     """All topics with their settings."""
     names = TopicNames.of(settings)
-    inputs_ms = _ms(settings.inputs_retention_s)
-    alerts_ms = _ms(settings.alerts_retention_s)
     input_bytes = str(settings.message_bytes_max + BATCH_ROOM)
     dead_bytes = str(settings.message_bytes_max + BATCH_ROOM + DEAD_LETTER_ROOM)
-    kept = {"cleanup.policy": "delete", "retention.ms": inputs_ms}
+    deleted = {"cleanup.policy": "delete"}
+    compacted = {"cleanup.policy": "compact,delete"}
     configs = {
-        names.chain: kept | {"max.message.bytes": input_bytes},
-        names.ticks: kept | {"max.message.bytes": input_bytes},
-        names.pressure: {"cleanup.policy": "compact,delete", "retention.ms": inputs_ms},
-        names.alerts: {"cleanup.policy": "delete", "retention.ms": alerts_ms},
-        names.journal: kept,
-        names.chain_dead: kept | {"max.message.bytes": dead_bytes},
-        names.ticks_dead: kept | {"max.message.bytes": dead_bytes},
+        names.chain: deleted | {"max.message.bytes": input_bytes},
+        names.ticks: deleted | {"max.message.bytes": input_bytes},
+        names.pressure: compacted,
+        names.alerts: deleted,
+        names.journal: deleted,
+        names.chain_dead: deleted | {"max.message.bytes": dead_bytes},
+        names.ticks_dead: deleted | {"max.message.bytes": dead_bytes},
         names.state: _by_size(settings.state_bytes_max),
         names.manifest: _by_size(MANIFEST_BYTES_MAX),
         # An old field tells nobody anything: the log rolls often enough to drop it.
-        names.field: {
-            "cleanup.policy": "compact,delete",
+        names.field: compacted
+        | {
             "retention.ms": _ms(settings.field_retention_s),
             "segment.ms": _ms(settings.field_retention_s / FIELD_SEGMENTS),
         },
     }
+    for name, age_s in ages_s(settings).items():
+        configs[name] = configs[name] | {"retention.ms": _ms(age_s)}
     common = {"message.timestamp.type": "LogAppendTime"}
     return [
         Topic(name, settings.topic_partitions, settings.topic_replication_factor, {**common, **config})

@@ -53,7 +53,7 @@ class PartitionWorker:
         self._fields = fields
         self._owned: PartitionLog = log.own(partition)
         self._past = Past(log, settings, metrics, partition, partitions, self._progress)
-        self._snapshots = Snapshots(log, settings, metrics, partition, partitions)
+        self._snapshots = Snapshots(log, settings, metrics, partition, partitions, self._owned.release)
         self._stepper: Stepper | None = None
         self._applied = ORIGIN
         self._pending: Step | None = None
@@ -201,7 +201,7 @@ class PartitionWorker:
 
     async def _restore(self, start: Positions) -> Stepper:
         started_s = time.monotonic()
-        reached = await self._past.state_at(start, gap_accepted=self._loss_untold)
+        reached = await self._past.state_at(start, gap_accepted=self._loss_untold, later_start=True)
         self._snapshots.restored(reached)
         reached.stepper.degraded = reached.stepper.degraded or self._loss_untold
         seconds = time.monotonic() - started_s
