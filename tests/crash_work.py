@@ -1,7 +1,8 @@
 """What the killed processes do: feed a log and work on it. Importing this warms the kernels, so a fork begins at once.
 
 Everything stands on ``ticks``, one message after the other, and the outputs carry the positions they were made at:
-what an uninterrupted engine says of the first n messages is then known to the last byte.
+what an uninterrupted engine says of the first n messages is then known to the last byte. Of the inputs the log keeps
+only what a restart needs: a state is kept after each step that has the time, and what comes before it is deleted.
 """
 
 import asyncio
@@ -12,19 +13,22 @@ import resource
 import signal
 from collections.abc import Iterator
 from ctypes import c_int
+from itertools import count
 from multiprocessing.connection import Connection
 from multiprocessing.sharedctypes import Synchronized
 from pathlib import Path
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import structlog
 
 from dhpe.columns import empty_batch
+from dhpe.edge import sqlite_retention
 from dhpe.edge.decode import decode
 from dhpe.edge.encode import encode_output
 from dhpe.edge.log import LogError, LogUnavailable, OutRecord
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.sqlite import SqliteLog
+from dhpe.edge.sqlite_retention import Keep, Retention
 from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.workers import Workers
 from dhpe.engine import Engine
@@ -33,9 +37,13 @@ from worker_room import drained, market, messages, until
 
 assert concurrent.futures.thread  # once it is nobody, a process may be unable to read its own library
 structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-SETTINGS: Final = Settings(step_records_max=5, gamma_weight=-1.0, kyle_lambda=2e-11, drain_timeout_s=30.0)
+SETTINGS: Final = Settings(
+    step_records_max=5, gamma_weight=-1.0, kyle_lambda=2e-11, drain_timeout_s=30.0, snapshot_interval_s=0.001
+)
 NAMES: Final = TopicNames.of(SETTINGS)
 FED_AT_ONCE: Final = 3
+FORGETFUL: Final = Retention({topic: Keep(0.0, replayed=True) for topic in NAMES[:2]}, file_bytes_max=1 << 40)
+sqlite_retention.TRIM_SHARE_MAX, sqlite_retention.TRIM_PAUSE_S = 1.0, 0.0  # type: ignore[misc]  # at once
 
 
 class Said(NamedTuple):
@@ -65,8 +73,8 @@ REFERENCE: Final = list(reference())
 
 
 def open_log(path: Path) -> SqliteLog:
-    """The embedded log with all its topics."""
-    return SqliteLog(path, dict.fromkeys(NAMES, 1))
+    """The embedded log with all its topics, which forgets its inputs as soon as it may."""
+    return SqliteLog(path, dict.fromkeys(NAMES, 1), retention=FORGETFUL)
 
 
 async def feed(log: SqliteLog, safe: "Synchronized[c_int] | None" = None) -> None:
@@ -95,11 +103,27 @@ async def feed_and_work(path: Path, safe: "Synchronized[c_int] | None" = None) -
     await log.stop()
 
 
-def run(path: Path, safe: "Synchronized[c_int] | None" = None) -> None:
-    """The process that is killed, or that finishes what the killed ones have begun."""
+def run(path: Path, safe: "Synchronized[c_int] | None" = None, deletions: int = 0) -> None:
+    """The process that is killed, or that finishes what the killed ones have begun.
+
+    Where ``deletions`` are given, it is killed inside that one of them, with the records gone and nothing committed.
+    """
+    if deletions > 0:
+        _die_in_a_deletion(deletions)
     if safe is not None:
         safe.value = 0  # type: ignore[assignment]
     asyncio.run(feed_and_work(path, safe))
+
+
+def _die_in_a_deletion(number: int) -> None:
+    behead, begun = sqlite_retention._behead, count(1)
+
+    def dying(*arguments: Any) -> None:
+        behead(*arguments)
+        if next(begun) == number:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sqlite_retention._behead = dying
 
 
 def run_until_overtaken(path: Path, tell: Connection) -> None:

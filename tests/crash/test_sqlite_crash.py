@@ -8,6 +8,7 @@ times; DHPE_TEST_KILLS and DHPE_TEST_SEED say how often and when.
 import asyncio
 import os
 import random
+import signal
 import sqlite3
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from multiprocessing.context import ForkServerContext
 from pathlib import Path
 from typing import NamedTuple
 
+import msgspec
 import pytest
 
 from crash_work import (
@@ -34,19 +36,29 @@ from crash_work import (
     run_on_a_full_disk,
     run_until_overtaken,
 )
+from dhpe.edge.state_store import Manifest
 
 KILLS = int(os.environ.get("DHPE_TEST_KILLS", "15"))
 SEED = int(os.environ.get("DHPE_TEST_SEED", "20240805"))
 LIFE_MAX_S = 0.4
+DELETIONS_MAX = 12
 
 
 class Kept(NamedTuple):
     """What a file holds, read by SQLite alone."""
 
     sound: bool
+    begin: int
     inputs: list[bytes]
     outputs: list[Said]
     committed: int
+    restarts: bool
+    """Whether all is there that a restart needs: the whole log, or a whole state and what follows it."""
+
+    @property
+    def end(self) -> int:
+        """Behind the last input."""
+        return self.begin + len(self.inputs)
 
 
 def kept(path: Path) -> Kept:
@@ -54,16 +66,23 @@ def kept(path: Path) -> Kept:
     with closing(sqlite3.connect(path)) as connection:
         sound = connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         if connection.execute("PRAGMA user_version").fetchone() == (0,):
-            return Kept(sound, [], [], 0)
-        rows = "SELECT value, headers FROM records WHERE topic = ? ORDER BY offset"
-        inputs = [value for value, _ in connection.execute(rows, (NAMES.ticks,))]
+            return Kept(sound, 0, [], [], 0, restarts=True)
+        rows = "SELECT offset, value FROM records WHERE topic = ? ORDER BY offset"
+        inputs = connection.execute(rows, (NAMES.ticks,)).fetchall()
         outputs = [
             Said(int(value[value.rindex(b'"ticks":') + 8 :].split(b"}")[0]), topic, value)
             for topic in (NAMES.pressure, NAMES.alerts)
-            for value, _ in connection.execute(rows, (topic,))
+            for _, value in connection.execute(rows, (topic,))
         ]
+        chunks = {offset for offset, _ in connection.execute(rows, (NAMES.state,))}
+        states = [msgspec.json.decode(value, type=Manifest) for _, value in connection.execute(rows, (NAMES.manifest,))]
         found = connection.execute("SELECT next FROM offsets WHERE topic = ?", (NAMES.ticks,)).fetchone()
-    return Kept(sound, inputs, outputs, found[0] if found else 0)
+    begin, committed = inputs[0][0] if inputs else 0, found[0] if found else 0
+    assert [offset for offset, _ in inputs] == list(range(begin, begin + len(inputs)))
+    restarts = begin == 0 or any(
+        begin <= state.ticks <= committed and chunks >= {chunk.offset for chunk in state.chunks} for state in states
+    )
+    return Kept(sound, begin, [value for _, value in inputs], outputs, committed, restarts)
 
 
 def expected(committed: int) -> list[Said]:
@@ -86,24 +105,28 @@ class Figures:
     """What 200 kills have done, counted."""
 
     def __init__(self) -> None:
-        self.kills = self.lost = self.doubled = self.corrupt = self.inputs_lost = 0
+        self.kills = self.in_deletions = self.after_deletions = 0
+        self.lost = self.doubled = self.corrupt = self.inputs_lost = self.states_lost = 0
 
     def count(self, found: Kept, promised: int) -> None:
         """Compare what a file holds with what it must."""
         self.kills += 1
+        self.after_deletions += found.begin > 0
         self.corrupt += not found.sound
+        self.states_lost += not found.restarts
         wanted, had = Counter(expected(found.committed)), Counter(found.outputs)
         self.lost += (wanted - had).total()
         self.doubled += (had - wanted).total()
-        self.inputs_lost += max(0, promised - len(found.inputs))
-        assert found.inputs == [one.value for one in WIRE[: len(found.inputs)]]
+        self.inputs_lost += max(0, promised - found.end)
+        assert found.inputs == [one.value for one in WIRE[found.begin : found.end]]
         if wanted == had:
             assert found.outputs == expected(found.committed)
 
     def __str__(self) -> str:
         return (
-            f"{self.kills} kills: outputs lost {self.lost}, doubled {self.doubled}; inputs lost {self.inputs_lost}; "
-            f"files corrupt {self.corrupt}"
+            f"{self.kills} kills, {self.in_deletions} of them inside a deletion, {self.after_deletions} after one: "
+            f"outputs lost {self.lost}, doubled {self.doubled}; inputs lost {self.inputs_lost}; "
+            f"states lost {self.states_lost}; files corrupt {self.corrupt}"
         )
 
 
@@ -118,18 +141,20 @@ def test_kills_at_random_instants_lose_and_double_nothing(
     while figures.kills < KILLS:
         path = tmp_path / f"{folder}.sqlite"
         safe = processes.Value("i", -1)
-        process = processes.Process(target=run, args=(path, safe))
+        deletions = instants.randrange(1, DELETIONS_MAX) if figures.kills % 2 else 0
+        process = processes.Process(target=run, args=(path, safe, deletions))
         process.start()
         while safe.value < 0:
             assert process.exitcode is None
             time.sleep(0.001)
-        process.join(instants.uniform(0.0, LIFE_MAX_S))
-        finished = process.exitcode is not None
+        process.join(60 if deletions else instants.uniform(0.0, LIFE_MAX_S))
+        ended = process.exitcode
         process.kill()
         process.join()
         found = kept(path)
-        if finished:
-            assert process.exitcode == 0
+        assert ended in {0, None, -signal.SIGKILL}
+        figures.in_deletions += ended == -signal.SIGKILL
+        if ended == 0:
             assert found.outputs == expected(len(WIRE))
             folder += 1
             continue
@@ -141,10 +166,11 @@ def test_kills_at_random_instants_lose_and_double_nothing(
         process.join()
         assert process.exitcode == 0
     assert found.outputs == expected(len(WIRE))
-    assert found.inputs == [one.value for one in WIRE]
+    assert found.inputs == [one.value for one in WIRE[found.begin :]]
     with capsys.disabled():
         sys.stdout.write(f"\n{figures}; {len(positions)} different positions, seed {SEED}\n")
-    assert (figures.lost, figures.doubled, figures.inputs_lost, figures.corrupt) == (0, 0, 0, 0)
+    assert (figures.lost, figures.doubled, figures.inputs_lost, figures.states_lost, figures.corrupt) == (0,) * 5
+    assert figures.in_deletions > KILLS // 5
     assert len(positions) > KILLS // 10
 
 
@@ -182,7 +208,9 @@ def test_a_full_disk_stops_the_work_and_room_lets_it_go_on(tmp_path: Path, proce
     sentence = told(here)
     assert str(path) in sentence
     assert "make room on the disk" in sentence
-    assert kept(path) == Kept(True, [one.value for one in WIRE[:middle]], expected(middle), middle)
+    found = kept(path)
+    assert (found.sound, found.end, found.committed, found.restarts) == (True, middle, middle, True)
+    assert found.outputs == expected(middle)
     asyncio.run(append(middle, len(WIRE)))
     process.join(60)
     assert process.exitcode == 0
