@@ -17,7 +17,7 @@ from dhpe.edge.log import LogError, OutRecord
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.past import Past, Reached
 from dhpe.edge.sqlite import SqliteLog
-from dhpe.edge.state_store import Manifest, StateStore
+from dhpe.edge.state_store import StateStore
 from dhpe.edge.steps import Stepper
 from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.workers import Workers
@@ -25,6 +25,7 @@ from dhpe.engine import Engine
 from dhpe.settings import Settings
 from log_contract import read_all
 from same_state import differences
+from state_room import a_planned_stop_leaves_nothing_to_replay, kept, what_a_burst_left_is_kept_once
 from worker_room import drained, expected, market, messages, put, sqlite_log, working, written
 
 SETTINGS = Settings(step_records_max=400, drain_timeout_s=30.0, snapshot_interval_s=0.001, message_bytes_max=16_384)
@@ -76,12 +77,6 @@ def restored(lines: list[Any]) -> Any:
 def refusals(lines: list[Any]) -> list[str]:
     """Why states were passed over."""
     return [line["reason"] for line in lines if line["event"] == "a kept state is passed over"]
-
-
-async def manifests(log: SqliteLog) -> list[Manifest]:
-    """All that are in the log, the newest first."""
-    store = StateStore(log, NAMES, 0, SETTINGS.message_bytes_max)
-    return [found.manifest async for found in store.manifests() if found.manifest is not None]
 
 
 async def state_at(log: SqliteLog, target: Positions, settings: Settings = SETTINGS, partitions: int = 1) -> Reached:
@@ -141,7 +136,7 @@ async def test_the_end_keeps_the_last_state(log: SqliteLog) -> None:
     async with working(log, RARELY) as workers:
         await drained(workers, log, NAMES)
         applied = workers.worker(0)._applied  # type: ignore[union-attr]
-    assert (await manifests(log))[0].positions == applied
+    assert (await kept(log, SETTINGS))[0].positions == applied
     with told() as lines:
         async with working(log, RARELY) as workers:
             await drained(workers, log, NAMES)
@@ -149,10 +144,20 @@ async def test_the_end_keeps_the_last_state(log: SqliteLog) -> None:
     assert await written(log, NAMES) == expected(BATCHES, SETTINGS)
 
 
+async def test_what_a_burst_left_is_kept_though_nothing_follows(log: SqliteLog) -> None:
+    """A quiet market must not make a restart replay the noise before it; and one state of a moment is enough."""
+    await what_a_burst_left_is_kept_once(log, SETTINGS)
+
+
+async def test_a_planned_stop_in_the_middle_leaves_nothing_to_replay(log: SqliteLog) -> None:
+    """The step under way is committed, its state kept, and the next start begins there."""
+    await a_planned_stop_leaves_nothing_to_replay(log, SETTINGS)
+
+
 async def test_a_state_says_what_it_is(log: SqliteLog) -> None:
     """Positions, journal, fingerprint, partitions and the last output of each underlying stand in the manifest."""
     applied = await half_done(log)
-    newest, older = (await manifests(log))[:2]
+    newest, older = (await kept(log, SETTINGS))[:2]
     assert newest.positions == applied
     assert older.ticks < newest.ticks
     assert newest.engine_version == Engine(SETTINGS.parameters()).engine_version
@@ -182,7 +187,7 @@ SPOIL = {
 async def test_a_spoilt_state_gives_way_to_the_one_before(log: SqliteLog, reason: str) -> None:
     """Whatever is wrong with the newest: it is said and counted, the next older one serves, no output differs."""
     await half_done(log)
-    newest, older = (await manifests(log))[:2]
+    newest, older = (await kept(log, SETTINGS))[:2]
     await log.write(lambda connection: connection.execute(SPOIL[reason].format(chunk=newest.chunks[1].offset)))
     lines = await finished(log)
     assert [reason in one for one in refusals(lines)] == [True]
@@ -205,7 +210,7 @@ async def test_without_any_good_state_the_log_is_applied_from_its_beginning(log:
 async def test_a_state_beyond_the_committed_positions_is_never_used(log: SqliteLog) -> None:
     """What a state knows beyond the commits would be said never, or twice."""
     await half_done(log)
-    newest, older = (await manifests(log))[:2]
+    newest, older = (await kept(log, SETTINGS))[:2]
     reached = await state_at(log, older.positions)
     assert reached.base == older.positions
     between = Positions(newest.chain, newest.ticks - 1)
@@ -218,14 +223,14 @@ async def test_a_state_beyond_the_committed_positions_is_never_used(log: SqliteL
 async def test_a_state_is_enough_where_retention_took_the_inputs_before_it(log: SqliteLog) -> None:
     """Contracts and trades that the log has no more live on in the state."""
     await half_done(log)
-    older = (await manifests(log))[1]
+    older = (await kept(log, SETTINGS))[1]
     for topic, position in (("chain", older.chain), ("ticks", older.ticks), ("journal", older.journal)):
         await log.write(
             lambda connection, place=(topic, position): connection.execute(
                 "DELETE FROM records WHERE topic = ? AND offset < ?", place
             )
         )
-    newest = (await manifests(log))[0].chunks[1].offset
+    newest = (await kept(log, SETTINGS))[0].chunks[1].offset
     await log.write(lambda connection: connection.execute(SPOIL["is missing"].format(chunk=newest)))
     lines = await finished(log)
     assert restored(lines)["source"] == "a kept state"

@@ -9,10 +9,10 @@ from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 
 from dhpe.edge.kafka import KafkaLog
 from dhpe.edge.log import OutRecord
-from dhpe.edge.state_store import Manifest, StateStore
 from dhpe.edge.topic_names import TopicNames
 from dhpe.edge.topics import create_topics
 from dhpe.settings import Settings
+from state_room import a_planned_stop_leaves_nothing_to_replay, kept, what_a_burst_left_is_kept_once
 from worker_room import drained, expected, market, messages, put, working, written
 
 pytestmark = pytest.mark.kafka
@@ -37,12 +37,6 @@ async def open_log(make_settings: MakeSettings) -> AsyncIterator[Callable[[], Aw
     yield new
     for log in opened:
         await log.stop()
-
-
-async def kept(log: KafkaLog, settings: Settings) -> list[Manifest]:
-    """All states that the log names, the newest first."""
-    store = StateStore(log, TopicNames.of(settings), 0, settings.message_bytes_max)
-    return [found.manifest async for found in store.manifests() if found.manifest is not None]
 
 
 async def delete_before(settings: Settings, positions: dict[str, int]) -> None:
@@ -79,3 +73,17 @@ async def test_a_state_is_found_and_is_enough_without_the_inputs_before_it(
         await log.stop()
     assert restores == ["the log alone", "a kept state", "a kept state"]
     assert await written(await open_log(), names) == expected(batches, settings)
+
+
+async def test_what_a_burst_left_is_kept_though_nothing_follows(
+    make_settings: MakeSettings, open_log: Callable[[], Awaitable[KafkaLog]]
+) -> None:
+    """Once, when its time has come."""
+    await what_a_burst_left_is_kept_once(await open_log(), make_settings(**GIVEN))
+
+
+async def test_a_planned_stop_in_the_middle_leaves_nothing_to_replay(
+    make_settings: MakeSettings, open_log: Callable[[], Awaitable[KafkaLog]]
+) -> None:
+    """The step under way is committed, its state kept, and the next start begins there."""
+    await a_planned_stop_leaves_nothing_to_replay(await open_log(), make_settings(**GIVEN))

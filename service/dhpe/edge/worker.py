@@ -15,7 +15,17 @@ import structlog
 
 from dhpe.edge.fields import Fields
 from dhpe.edge.journal import JournalEntry, Positions, encode_entry
-from dhpe.edge.log import CommitFailed, Fenced, Log, LogUnavailable, OutRecord, PartitionLog, RecordsLost, Span
+from dhpe.edge.log import (
+    CommitFailed,
+    Fenced,
+    Log,
+    LogRecord,
+    LogUnavailable,
+    OutRecord,
+    PartitionLog,
+    RecordsLost,
+    Span,
+)
 from dhpe.edge.metrics import Metrics
 from dhpe.edge.past import Past
 from dhpe.edge.snapshots import Snapshots
@@ -228,13 +238,18 @@ class PartitionWorker:
     async def _step(self, topics: Sequence[str]) -> None:
         settings = self._settings
         records = await self._owned.fetch(topics, settings.step_records_max, settings.step_wait_ms / 1000.0)
-        if not records:
-            if self._owned.lag(self._names.chain) + self._owned.lag(self._names.ticks) == 0 or self.phase != "live":
-                self._progress()
-            return
         stepper = self._stepper
         assert stepper is not None  # noqa: S101 - _take_over has made one
         self._stepping = True
+        if records:
+            await self._apply(stepper, records)
+        elif self._owned.lag(self._names.chain) + self._owned.lag(self._names.ticks) == 0 or self.phase != "live":
+            self._progress()
+        if self._snapshots.due(self._applied):  # also where nothing came: what a burst left is not replayed for ever
+            await self._snapshots.keep(stepper, self._applied)
+        self._stepping = False
+
+    async def _apply(self, stepper: Stepper, records: Sequence[LogRecord]) -> None:
         chain = [record for record in records if record.topic == self._names.chain]
         ticks = [record for record in records if record.topic == self._names.ticks]
         outcome = await asyncio.to_thread(stepper.apply, chain, ticks)
@@ -242,9 +257,6 @@ class PartitionWorker:
         outputs = [*outcome.records, *self._journal(stepper, positions, applied=bool(chain))]
         self._pending = Step(outcome, outputs, positions, max(record.append_time_ms for record in records))
         await self._commit(self._pending)
-        if self._snapshots.due(self._applied):
-            await self._snapshots.keep(stepper, self._applied)
-        self._stepping = False
 
     def _journal(self, stepper: Stepper, positions: Positions, *, applied: bool) -> list[OutRecord]:
         changed = stepper.recorded_version != stepper.engine_version
