@@ -38,11 +38,16 @@ class Load(NamedTuple):
 
 
 def market(
-    records: int, partitions: int, *, underlyings: tuple[str, ...] = UNDERLYINGS, records_per_message: int = 50
+    records: int,
+    partitions: int,
+    *,
+    underlyings: tuple[str, ...] = UNDERLYINGS,
+    records_per_message: int = 50,
+    **given: Any,
 ) -> Load:
     """About ``records`` records: a crash every 90 s of event time, and interest rates that change."""
     calm = CYCLE[0]._replace(duration_s=22.0)
-    settings = SimulationSettings(seed=SEED, underlyings=underlyings, phases=(calm, *CYCLE[1:]))
+    settings = SimulationSettings(seed=SEED, underlyings=underlyings, phases=(calm, *CYCLE[1:]), **given)
     messages: list[OutRecord] = []
     sizes: list[int] = []
     done = 0
