@@ -52,6 +52,7 @@ bench: ## what this machine does: parts beside their baselines, and the speed ta
 	@$(bin)/python tests/benchmarks/transactions.py
 	@$(bin)/python tests/benchmarks/shares.py
 	@$(bin)/python tests/benchmarks/recovery.py
+	@$(bin)/python tests/benchmarks/restore.py
 
 chaos: ## every fault many times on real brokers, an hour; the table of what was lost, doubled, different
 	@$(system) java maven

@@ -138,6 +138,8 @@ def _kept(shape: tuple[int, ...], counts: Mapping[str, int], name: str) -> tuple
 
 def _thaw(value: Any, arrays: list[np.ndarray]) -> Any:
     if isinstance(value, dict):
+        if set(map(type, value.values())) <= _PLAIN:  # as above
+            return value.copy()
         return {key: _thaw(one, arrays) if type(one) in (list, dict) else one for key, one in value.items()}
     match value:
         case ["array", int(number)]:
@@ -178,6 +180,6 @@ def _pour(target: Any, thawed: Any, path: str) -> Any:
         names = getattr(thawed, "_fields", range(len(thawed)))
         poured = [_pour(mine, one, f"{path}.{n}") for mine, one, n in zip(target, thawed, names, strict=True)]
         return type(thawed)._make(poured) if hasattr(thawed, "_make") else tuple(poured)
-    if isinstance(thawed, dict) and isinstance(target, dict):
+    if isinstance(thawed, dict) and isinstance(target, dict) and target:
         return {key: _pour(target[key], one, f"{path}.{key}") if key in target else one for key, one in thawed.items()}
     return thawed

@@ -28,7 +28,7 @@ class StoredArray(NamedTuple):
     dtype: np.dtype[Any]
     shape: tuple[int, ...]
     kept: tuple[int, ...]
-    content: bytes
+    content: bytes | memoryview
 
 
 class Frozen(NamedTuple):
@@ -68,7 +68,7 @@ def encode(frozen: Frozen) -> bytes:
 
 
 def decode(data: bytes) -> Frozen:
-    """Read back what ``encode`` wrote.
+    """Read back what ``encode`` wrote; the arrays' contents are views of ``data``.
 
     Raises:
         StateRefused: the bytes are no such state, or one of another format.
@@ -82,6 +82,7 @@ def decode(data: bytes) -> Frozen:
         if found != FORMAT:
             raise StateRefused(f"it is written in format {found}, this program reads {FORMAT}")
         header = _decode(data[start:end])
+        content = memoryview(data)
         dtypes = [_dtype(described) for described in header.dtypes]
         arrays = []
         for array in header.arrays:
@@ -89,7 +90,7 @@ def decode(data: bytes) -> Frozen:
             size = dtype.itemsize * _count(array.kept)
             if end + size > len(data):
                 raise StateRefused("it is shorter than its header says")
-            arrays.append(StoredArray(dtype, array.shape, array.kept, data[end : end + size]))
+            arrays.append(StoredArray(dtype, array.shape, array.kept, content[end : end + size]))
             end += size
     except (msgspec.MsgspecError, TypeError, ValueError, LookupError) as error:
         if isinstance(error, StateRefused):

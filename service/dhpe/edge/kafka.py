@@ -109,8 +109,11 @@ class KafkaLog:
     async def span(self, place: Place) -> Span:
         """The place's begin and its last stable offset."""
         where = TopicPartition(*place)
+        client = self.group_consumer()._client  # noqa: SLF001 - no public way
         try:
             async with asyncio.timeout(self.settings.kafka_request_timeout_s):
+                if not client.cluster.partitions_for_topic(place[0]):
+                    await client.add_topic(place[0])  # every rebalance forgets it, and asking blindly costs 100 ms
                 begins = await self.group_consumer().beginning_offsets([where])
                 ends = await self.group_consumer().end_offsets([where])
         except (KafkaError, TimeoutError) as error:

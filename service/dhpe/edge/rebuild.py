@@ -39,8 +39,8 @@ class Rebuild:
             RecordsLost: records between the two were deleted meanwhile.
             LogUnavailable: the log does not answer.
         """
-        chain = _Source(await self._reader(self._names.chain, begin.chain), self._place(self._names.chain))
-        ticks = _Source(await self._reader(self._names.ticks, begin.ticks), self._place(self._names.ticks))
+        chain = _Source(self._log, self._place(self._names.chain), begin.chain)
+        ticks = _Source(self._log, self._place(self._names.ticks), begin.ticks)
         try:
             async for leg in legs(self._journal(stepper, journal), begin, target):
                 await self._apply(stepper, leg, chain if leg.of_chain else ticks, applied)
@@ -70,28 +70,34 @@ class Rebuild:
         finally:
             await reader.close()
 
-    async def _reader(self, topic: str, offset: int) -> Reader:
-        return await self._log.reader({self._place(topic): offset})
-
     def _place(self, topic: str) -> Place:
         return (topic, self._partition)
 
 
 class _Source:
-    """One input topic, read in stretches: what was fetched beyond a stretch waits for the next."""
+    """One input topic, read in stretches: what was fetched beyond a stretch waits for the next.
 
-    def __init__(self, reader: Reader, place: Place) -> None:
-        self._reader = reader
+    Its reader is made for the first of them: most restarts replay no chain.
+    """
+
+    def __init__(self, log: Log, place: Place, begin: int) -> None:
+        self._log = log
         self._place = place
+        self._begin = begin
+        self._reader: Reader | None = None
         self._waiting: list[LogRecord] = []
 
     @property
     def position(self) -> int:
         """Everything before this offset was taken."""
-        return self._waiting[0].offset if self._waiting else self._reader.position(self._place)
+        if self._waiting:
+            return self._waiting[0].offset
+        return self._begin if self._reader is None else self._reader.position(self._place)
 
     async def take(self, end: int, records_max: int) -> list[LogRecord]:
         """The next records before ``end``; none where the log has only markers there."""
+        if self._reader is None:
+            self._reader = await self._log.reader({self._place: self._begin})
         if not self._waiting:
             self._waiting = await self._reader.fetch(records_max, WAIT_S)
         taken = [record for record in self._waiting if record.offset < end]
@@ -99,4 +105,5 @@ class _Source:
         return taken
 
     async def close(self) -> None:
-        await self._reader.close()
+        if self._reader is not None:
+            await self._reader.close()
