@@ -213,3 +213,14 @@ async def test_the_slow_fallback_of_the_client_is_refused(monkeypatch: pytest.Mo
     monkeypatch.setattr(default_records, "DefaultRecordBatch", default_records._DefaultRecordBatchPy)
     with pytest.raises(LogError, match="without its compiled extension"):
         await KafkaLog(Settings(kafka_bootstrap_servers="127.0.0.1:9")).start()
+
+
+async def test_a_topic_that_a_rebalance_made_the_client_forget_is_asked_about_at_once(room: LogRoom) -> None:
+    """The library would ask blindly, fail, and pause: 100 ms of a restart for each of `state`, `manifest`, `journal`."""
+    log = await room.open_log()
+    assert isinstance(log, KafkaLog)
+    consumer = log.group_consumer()
+    await consumer._client.set_topics([room.chain])
+    consumer._fetcher._retry_backoff = 3600.0
+    async with asyncio.timeout(20):
+        assert await log.span((room.pressure, 0)) == (0, 0)
