@@ -102,7 +102,7 @@ class Settings(ModelSettings):
     step_records_max: Count = Field(10_000, description="log records (messages) of one step")
     step_wait_ms: int = Field(20, ge=1, le=10_000, description="longest wait for the first record of a step")
     snapshot_interval_s: Positive = Field(30.0, description="longest time between two kept states of a partition")
-    snapshot_records_max: Count = Field(100_000, description="input messages between two kept states: a restart's work")
+    snapshot_records_max: Count = Field(50_000, description="input messages between two kept states: a restart's work")
     explain_timeout_s: Positive = Field(120.0, description="for computing one alert anew")
     progress_timeout_s: Positive = Field(60.0, description="a lag without progress for so long ends the process")
     ready_lag_s: Positive = Field(30.0, description="a larger lag is not ready")

@@ -40,7 +40,7 @@ VOL: Final = 0.2
 EXPIRIES: Final = 12
 STRIKES: Final = 1_000
 OF_MESSAGE: Final = 200
-FOLLOWING: Final = 100_000
+FOLLOWING: Final = 50_000
 """Messages after the kept state: the default of `snapshot_records_max`."""
 BETWEEN: Final = 20_000
 """Messages between a start and the next kill: ten seconds of a market with 2,000 a second."""
