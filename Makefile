@@ -51,7 +51,6 @@ bench: ## what this machine does: parts beside their baselines, and the speed ta
 	@$(system) java maven
 	@$(bin)/python tests/benchmarks/transactions.py
 	@$(bin)/python tests/benchmarks/shares.py
-	@$(bin)/python tests/benchmarks/recovery.py
 	@$(bin)/python tests/benchmarks/restore.py
 
 chaos: ## every fault many times on real brokers, an hour; the table of what was lost, doubled, different

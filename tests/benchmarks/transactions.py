@@ -128,14 +128,14 @@ def place_of(settings: Settings) -> int:
     return partition_of(UNDERLYING.encode(), settings.topic_partitions)
 
 
-def quote(number: int, underlying: str = UNDERLYING, now_ns: int | None = None) -> bytes:
+def quote(number: int, underlying: str = UNDERLYING) -> bytes:
     """A quote of the underlying, now."""
     bid = 5_000.0 + 0.25 * (number % 8)
     return msgspec.json.encode(
         {
             "kind": "quote",
             "underlying": underlying,
-            "ts_event_ns": time.time_ns() if now_ns is None else now_ns,
+            "ts_event_ns": time.time_ns(),
             "bid": bid,
             "bid_size": 10,
             "ask": bid + 0.25,
