@@ -36,14 +36,12 @@ from dhpe.settings import Settings
 from worker_room import drained, market, messages, until
 
 assert concurrent.futures.thread  # once it is nobody, a process may be unable to read its own library
-structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
 SETTINGS: Final = Settings(
     step_records_max=5, gamma_weight=-1.0, kyle_lambda=2e-11, drain_timeout_s=30.0, snapshot_interval_s=0.001
 )
 NAMES: Final = TopicNames.of(SETTINGS)
 FED_AT_ONCE: Final = 3
 FORGETFUL: Final = Retention({topic: Keep(0.0, replayed=True) for topic in NAMES[:2]}, file_bytes_max=1 << 40)
-sqlite_retention.TRIM_SHARE_MAX, sqlite_retention.TRIM_PAUSE_S = 1.0, 0.0  # type: ignore[misc]  # at once
 
 
 class Said(NamedTuple):
@@ -70,6 +68,12 @@ def reference() -> Iterator[Said]:
 
 
 REFERENCE: Final = list(reference())
+
+
+def _begin() -> None:
+    """Say little and delete at once; only in a process of its own, which no other test shares."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    sqlite_retention.TRIM_SHARE_MAX, sqlite_retention.TRIM_PAUSE_S = 1.0, 0.0  # type: ignore[misc]
 
 
 def open_log(path: Path) -> SqliteLog:
@@ -108,6 +112,7 @@ def run(path: Path, safe: "Synchronized[c_int] | None" = None, deletions: int = 
 
     Where ``deletions`` are given, it is killed inside that one of them, with the records gone and nothing committed.
     """
+    _begin()
     if deletions > 0:
         _die_in_a_deletion(deletions)
     if safe is not None:
@@ -128,6 +133,7 @@ def _die_in_a_deletion(number: int) -> None:
 
 def run_until_overtaken(path: Path, tell: Connection) -> None:
     """Work until another process takes the file over, and tell what is then said."""
+    _begin()
 
     async def work() -> None:
         log = open_log(path)
@@ -147,6 +153,7 @@ def run_until_overtaken(path: Path, tell: Connection) -> None:
 
 def run_on_a_full_disk(path: Path, tell: Connection) -> None:
     """Work while no file of ours may grow, with input that another process goes on writing; then with room again."""
+    _begin()
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     asyncio.run(_work_without_room(path, tell))
 
@@ -174,6 +181,7 @@ async def _work_without_room(path: Path, tell: Connection) -> None:
 
 def as_nobody(path: Path, tell: Connection) -> None:
     """Open the log without the rights of root, who may write anywhere."""
+    _begin()
     if os.geteuid() == 0:
         os.setuid(65_534)
     try:

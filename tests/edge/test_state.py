@@ -291,7 +291,7 @@ async def test_a_state_that_does_not_fit_is_none_and_tells_the_setting(tmp_path:
     assert all(one.startswith("topic state, partition 0: a state of") for one in reasons)
     assert all(one.endswith("does not fit; raise DHPE_STATE_BYTES_MAX") for one in reasons)
     assert len(reasons) == 2
-    assert await manifests(log) == []
+    assert await kept(log, SETTINGS) == []
     await log.stop()
 
 

@@ -216,7 +216,7 @@ async def test_the_slow_fallback_of_the_client_is_refused(monkeypatch: pytest.Mo
 
 
 async def test_a_topic_that_a_rebalance_made_the_client_forget_is_asked_about_at_once(room: LogRoom) -> None:
-    """The library would ask blindly, fail, and pause: 100 ms of a restart for each of `state`, `manifest`, `journal`."""
+    """The library would ask blindly, fail and pause: 100 ms of a restart for each of `state`, `manifest`, `journal`."""
     log = await room.open_log()
     assert isinstance(log, KafkaLog)
     consumer = log.group_consumer()
