@@ -35,9 +35,9 @@ check: setup ## lint, types, import floors, schemas, documents
 	$(bin)/hadolint Dockerfile
 	$(bin)/check-jsonschema --builtin-schema vendor.compose-spec docker-compose.yml
 
-fuzz: setup ## records, bytes and files that nobody wrote, for FUZZ_SECONDS (600); a failure names its FUZZ_SEED
+fuzz: setup ## records, bytes, columns, files and requests that nobody wrote, for FUZZ_SECONDS (600); a failure names its FUZZ_SEED
 	@$(bin)/dhpe kernels
-	@FUZZ_SECONDS=$$(($${FUZZ_SECONDS:-600} / 3)) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(bin)/pytest tests/fuzz
+	@FUZZ_SECONDS=$$(($${FUZZ_SECONDS:-600} / 5)) FUZZ_SEED=$${FUZZ_SEED:-$$(date +%s)} $(bin)/pytest tests/fuzz
 
 crash: setup ## kill -9 a process on the embedded log 200 times, at random instants
 	@$(bin)/dhpe kernels

@@ -180,7 +180,8 @@ def test_a_head_that_comes_drop_by_drop_is_given_up(*, asked_before: bool) -> No
 
 def test_a_head_that_is_too_long_or_no_http_is_a_problem_document() -> None:
     """With the security headers, which the server below the application does not know of."""
-    for head in (b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\n", b"\x16\x03\x01\x00\x00 what\r\n\r\n"):
+    whole = b"GET /healthz HTTP/1.1\r\nHost: dhpe\r\nConnection: close\r\nX: " + b"x" * 17_000 + b"\r\n\r\n"
+    for head in (b"GET /" + b"x" * 200_000 + b" HTTP/1.1\r\n", b"\x16\x03\x01\x00\x00 what\r\n\r\n", whole):
         with limited().serve() as service, connected(service) as client:
             client.sendall(head)
             answer = until_closed(client)

@@ -5,10 +5,8 @@ a few seconds with the same seeds every time; ``make fuzz`` for ten minutes, wit
 """
 
 import gzip
-import os
 import random
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
@@ -24,25 +22,13 @@ from dhpe.edge.steps import Outcome, Stepper
 from dhpe.edge.topic_names import TopicNames
 from dhpe.settings import Settings
 from finite_state import nans, numbers
+from fuzz_rounds import rounds
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "4"))
-SEED = int(os.environ.get("FUZZ_SEED", "20240805"))
 SETTINGS = Settings(pressure_interval_ms=0, revalue_interval_ms=1, surface_interval_s=0.5, message_records_max=200)
 NAMES = TopicNames.of(SETTINGS)
 NOW_MS = 1_800_000_000_000
 MESSAGES = 60
 ROUNDS_OF_ONE_STATE = 20
-
-
-def rounds() -> Iterator[tuple[int, random.Random]]:
-    """Seeds until the time is up; at least one round."""
-    until_s = time.monotonic() + SECONDS
-    seed = SEED
-    while True:
-        yield seed, random.Random(seed)
-        seed += 1
-        if time.monotonic() >= until_s:
-            return
 
 
 def log_records(values: list[bytes | None], topic: str) -> list[LogRecord]:

@@ -15,7 +15,7 @@ from dhpe import __version__
 from dhpe.edge.api import problems
 from dhpe.edge.api.answers import Answers
 from dhpe.edge.api.guards import key_check
-from dhpe.edge.api.limits import BodyLimit, RequestLimit
+from dhpe.edge.api.limits import RequestLimit, SizeLimit
 from dhpe.edge.api.problems import RETRY_AFTER_S, Problem, ProblemDetails, documented
 from dhpe.edge.api.routes import Explain, Health, build_routes, explain_route
 from dhpe.edge.metrics import CONTENT_TYPE, Metrics
@@ -66,17 +66,18 @@ def build_api(
     )
     key = settings.http_api_key
     guards = [] if key is None else [Depends(key_check(key, metrics))]
-    refusals = documented(408, 413, 429) | (documented(401) if guards else {})
+    sizes = documented(400, 413)
+    refusals = sizes | documented(408, 429) | (documented(401) if guards else {})
     market = build_routes(view, health, settings, metrics, answers)
     application.include_router(market, dependencies=guards, responses=refusals)
     application.include_router(explain_route(explain), dependencies=guards, responses=refusals)
-    application.include_router(_operation(health))
+    application.include_router(_operation(health), responses=sizes)
     application.include_router(_metrics(metrics), dependencies=guards, responses=refusals)
     application.include_router(_pages())
     application.mount("/web", StaticFiles(directory=WEB), name="web")
     problems.install(application)
     _describe_problems(application)
-    application.add_middleware(BodyLimit, settings=settings, metrics=metrics)
+    application.add_middleware(SizeLimit, settings=settings, metrics=metrics)
     application.add_middleware(RequestLimit, per_minute=settings.http_requests_per_minute, metrics=metrics, now_s=now_s)
     return application
 

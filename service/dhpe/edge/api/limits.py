@@ -1,4 +1,4 @@
-"""What a client may ask of us: so many requests a minute, bodies so long, and sent in time."""
+"""What a client may ask of us: so many requests a minute, heads and bodies so long, and sent in time."""
 
 import asyncio
 import ipaddress
@@ -66,19 +66,25 @@ class RequestLimit:
         return MINUTE_S - second if count > self._per_minute else 0
 
 
-class BodyLimit:
-    """Bodies of at most ``http_body_bytes_max`` bytes, whole within ``http_request_timeout_s``."""
+class SizeLimit:
+    """Heads of at most ``http_head_bytes_max`` bytes, bodies of ``http_body_bytes_max`` within their time."""
 
     def __init__(self, application: ASGIApp, *, settings: Settings, metrics: Metrics) -> None:
         self._application = application
+        self._head_bytes_max = settings.http_head_bytes_max
         self._bytes_max = settings.http_body_bytes_max
         self._timeout_s = settings.http_request_timeout_s
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer 413 to a length that says too much; where none is said, count."""
+        """Answer 400 to a head that is too long, 413 to a length that says too much; where none is said, count."""
         if scope["type"] != "http":
             await self._application(scope, receive, send)
+            return
+        if _head_bytes(scope) > self._head_bytes_max:  # the server refuses only those that do not come in one piece
+            self._metrics.http_refused("malformed")
+            detail = f"The head is longer than {self._head_bytes_max} bytes ({variable('http_head_bytes_max')})"
+            await answer(scope["path"], HTTPStatus.BAD_REQUEST, detail)(scope, receive, send)
             return
         announced = next((value for name, value in scope["headers"] if name == b"content-length"), b"0")
         if int(announced) > self._bytes_max:  # the server has refused what is no number
@@ -110,3 +116,9 @@ class BodyLimit:
 
     def _too_long(self) -> str:
         return f"The body is longer than {self._bytes_max} bytes ({variable('http_body_bytes_max')})"
+
+
+def _head_bytes(scope: Scope) -> int:
+    """What the request's line and headers take on the wire."""
+    line = len(scope["method"]) + len(scope["raw_path"]) + len(scope["query_string"]) + len("  HTTP/1.1\r\n\r\n")
+    return line + sum(len(name) + len(value) + len(": \r\n") for name, value in scope["headers"])
