@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from dhpe import columns
 from dhpe.columns import Batch
-from dhpe.edge import decode as decoding
-from dhpe.edge import salvage
+from dhpe.edge import layouts, salvage
 from dhpe.edge.decode import Message, content_type_of, decode
 from dhpe.edge.salvage import WHOLE_MESSAGE
 from dhpe.edge.sessions import settlement_ns
@@ -246,7 +245,7 @@ def test_absent_fields_become_the_absent_values_of_the_columns() -> None:
     )
     assert rejects == []
     bare, full = batch.events
-    assert all(np.isnan(bare[name]) for name in (*decoding.QUOTE_FIELDS, *decoding.VENUE_QUOTE_FIELDS))
+    assert all(np.isnan(bare[name]) for name in (*layouts.QUOTE_FIELDS, *layouts.VENUE_QUOTE_FIELDS))
     assert (bare["sequence"], bare["source"], bare["side"], bare["flags"]) == (-1, -1, 0, 0)
     assert (full["side"], full["flags"]) == (columns.SELL, columns.CARRIES_QUOTE | columns.MULTI_LEG)
 
@@ -305,4 +304,4 @@ def test_no_damaged_record_raises(value: bytes, data: st.DataObject) -> None:
 def assert_no_nan_where_required(batch: Batch) -> None:
     """A quote in the columns has all four of its numbers."""
     quotes = batch.events[batch.events["kind"] == columns.OPTION_QUOTE]
-    assert not any(np.isnan(quotes[name]).any() for name in decoding.QUOTE_FIELDS)
+    assert not any(np.isnan(quotes[name]).any() for name in layouts.QUOTE_FIELDS)

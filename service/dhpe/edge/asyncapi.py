@@ -6,7 +6,9 @@ from dhpe import __version__
 from dhpe.columns import TOPIC_OF_KIND
 from dhpe.edge import messages as wire
 from dhpe.edge.encode import ALERT_SOURCE, ALERT_TYPE_PREFIX, CLOUDEVENTS_VERSION
-from dhpe.edge.salvage import CONTENT_TYPE
+from dhpe.edge.layouts import PACKED
+from dhpe.edge.packed import KIND_HEADER
+from dhpe.edge.salvage import COLUMNS_CONTENT_TYPE, CONTENT_TYPE
 
 ASYNCAPI_VERSION: Final = "3.0.0"
 _SCHEMA_FORMAT: Final = "application/schema+json;version=draft-2020-12"
@@ -55,7 +57,7 @@ def _identifier(topic: str) -> str:
 def _messages_of(topic: str) -> list[str]:
     if topic in _INPUTS:
         # The kinds whose place this is come first; the others are accepted as well.
-        return [*sorted(wire.RECORD_OF_KIND, key=lambda kind: TOPIC_OF_KIND[kind] != topic), "records"]
+        return [*sorted(wire.RECORD_OF_KIND, key=lambda kind: TOPIC_OF_KIND[kind] != topic), "records", "columns"]
     outputs = {"pressure": ["pressure"], "alerts": ["alert"], "field": ["field"]}
     return outputs.get(topic, ["dead_letter" if "dlt" in topic else "internal"])
 
@@ -78,6 +80,7 @@ def _messages() -> dict[str, Any]:
     records = {kind: _input(kind, _file(kind)) for kind in wire.RECORD_OF_KIND}
     return records | {
         "records": _records_message(),
+        "columns": _columns_message(),
         "pressure": _message("pressure", _file("pressure")),
         "field": _message("field", _file("field")),
         "alert": _message("alert", _file("alert")) | {"headers": _object(_cloudevents())},
@@ -99,6 +102,17 @@ def _messages() -> dict[str, Any]:
 def _records_message() -> dict[str, Any]:
     records = {"type": "array", "minItems": 1, "items": {"oneOf": [_file(kind) for kind in wire.RECORD_OF_KIND]}}
     return _input("records", records) | {"summary": "Several records of one underlying, of any kinds, in their order."}
+
+
+def _columns_message() -> dict[str, Any]:
+    headers = {"content-type": {"const": COLUMNS_CONTENT_TYPE}, KIND_HEADER: {"enum": list(PACKED)}}
+    layout = {"description": "Rows of one kind, as columns.json lays them out.", "x-layout": "columns.json"}
+    return _message("columns", layout) | {
+        "contentType": COLUMNS_CONTENT_TYPE,
+        "summary": "Several records of one underlying and one hot kind, in their order, as rows of fixed size.",
+        "headers": _object(headers),
+        "payload": layout,
+    }
 
 
 def _input(name: str, schema: dict[str, Any]) -> dict[str, Any]:

@@ -1,11 +1,11 @@
-"""Bytes of the wire to columns: JSON records, one or an array of them in a message, through the one door.
+"""Bytes of the wire to columns, through the one door: a JSON record or an array of them in a message, or packed rows.
 
 Nothing a message may hold raises: what cannot be read, and what cannot be true, comes back as a ``Reject`` with the
 position of its message and, of an array, the index of the record (-1: the whole message). Good records of an array
 with bad ones are kept. A decoder keeps no state between calls.
 
-The cost of a good record is one msgspec decode into a struct of the tagged union and one ``np.fromiter`` item for
-each of its fields; only reference records and faults are handled one by one.
+The cost of a good JSON record is one msgspec decode into a struct of the tagged union and one ``np.fromiter`` item for
+each of its fields; only reference records and faults are handled one by one. Packed columns are copied.
 """
 
 from collections import defaultdict
@@ -21,9 +21,11 @@ from numpy.typing import NDArray
 
 from dhpe import columns
 from dhpe.columns import Batch, Reference, Reject, empty_events
-from dhpe.edge import door
+from dhpe.edge import door, packed
 from dhpe.edge import messages as wire
+from dhpe.edge.layouts import LAYOUTS, Layout
 from dhpe.edge.salvage import (
+    COLUMNS_CONTENT_TYPE,
     CONTENT_TYPE,
     DEFAULT_LIMITS,
     DETAIL_LENGTH_MAX,
@@ -31,6 +33,7 @@ from dhpe.edge.salvage import (
     Fault,
     Limits,
     count_fault,
+    media_type_of,
     refusal,
     salvage,
     told,
@@ -38,7 +41,7 @@ from dhpe.edge.salvage import (
 from dhpe.edge.sessions import settlement_ns
 
 Message = tuple[int, bytes | None, bytes | None, str | None, int | None]
-"""offset, key, value, content type (None: JSON), append time in ms (None where the log has none)."""
+"""offset, key, value, content type (None: JSON; see ``content_type_of``), append time in ms (None: there is none)."""
 
 
 class Decoded(NamedTuple):
@@ -48,47 +51,22 @@ class Decoded(NamedTuple):
     rejects: list[Reject]
 
 
-class Layout(NamedTuple):
-    """Where the fields of a hot record go: its kind, the field that is its name, its numbers as (column, field)."""
-
-    kind: int
-    name: str | None
-    numbers: tuple[tuple[str, str], ...]
-
-
 class _Gathered(NamedTuple):
-    """Decoded records with the place of their message and their index in it."""
+    """Decoded records with the place of their message and their index in it, and the messages of packed columns."""
 
     records: list[Any]
     places: list[int]
     indices: list[int]
+    parts: list[packed.Part]
 
-
-def _same(*names: str) -> tuple[tuple[str, str], ...]:
-    return tuple((name, name) for name in names)
-
-
-QUOTE_FIELDS: Final = ("bid", "bid_size", "ask", "ask_size")
-VENUE_QUOTE_FIELDS: Final = ("venue_bid", "venue_bid_size", "venue_ask", "venue_ask_size")
-
-LAYOUTS: Final[dict[type[wire.Stamped], Layout]] = {
-    wire.OptionQuote: Layout(columns.OPTION_QUOTE, "symbol", _same(*QUOTE_FIELDS)),
-    wire.OptionTrade: Layout(
-        columns.OPTION_TRADE, "symbol", _same("price", "size", *QUOTE_FIELDS, *VENUE_QUOTE_FIELDS)
-    ),
-    wire.Trade: Layout(columns.TRADE, "instrument", _same("price", "size")),
-    wire.Quote: Layout(columns.QUOTE, "instrument", _same(*QUOTE_FIELDS)),
-    wire.Depth: Layout(columns.DEPTH, "instrument", ()),
-    wire.IndexValue: Layout(columns.INDEX_VALUE, "name", (("price", "value"),)),
-    wire.Clock: Layout(columns.CLOCK, None, ()),
-}
-"""The hot kinds; every other kind is a reference record."""
 
 _KIND_OF_TYPE: Final = dict.fromkeys(wire.KIND_OF_TYPE, columns.REFERENCE) | {
     record: layout.kind for record, layout in LAYOUTS.items()
 }
 _SIDES: Final = {None: 0, "buy": columns.BUY, "sell": columns.SELL}
+_KIND_PARAMETER: Final = f"; {packed.KIND_HEADER}="
 _PLAIN: Final = frozenset({None, CONTENT_TYPE})
+_Names = defaultdict[str | None, int]
 _MESSAGE: Final = msgspec.json.Decoder(wire.Record | list[wire.Record])
 
 
@@ -96,9 +74,9 @@ def decode(messages: Sequence[Message], topic: str, limits: Limits = DEFAULT_LIM
     """The records of ``messages`` of one topic as a batch that has passed the door, in the order of the messages."""
     rejects: list[Reject] = []
     gathered = _gather(messages, topic, limits, rejects)
-    if not gathered.records:
+    if not gathered.records and not gathered.parts:
         return Decoded(columns.empty_batch(), rejects)
-    batch, faults = _to_columns(gathered, messages)
+    batch, places, faults = _to_columns(gathered, messages)
     if faults:
         rejects += (
             Reject(topic, int(batch.events["offset"][row]), int(batch.events["index"][row]), "", *fault)
@@ -106,10 +84,7 @@ def decode(messages: Sequence[Message], topic: str, limits: Limits = DEFAULT_LIM
         )
         passed = np.ones(len(batch.events), np.bool_)
         passed[list(faults)] = False
-        batch = batch._replace(events=batch.events[passed])
-        places = np.array(gathered.places)[passed]
-    else:
-        places = np.array(gathered.places)
+        batch, places = batch._replace(events=batch.events[passed]), places[passed]
     checked = door.check(batch, _append_times(messages)[places], limits.future_limit_ms, topic)
     rejects += checked.rejects
     rejects.sort(key=lambda reject: (reject.offset, reject.index))
@@ -117,11 +92,23 @@ def decode(messages: Sequence[Message], topic: str, limits: Limits = DEFAULT_LIM
 
 
 def content_type_of(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
-    """The content type that a message's headers name; None where they name none. Any bytes are accepted."""
+    """The content type that a message's headers name, None where they name none. Any bytes are accepted.
+
+    Packed columns carry the kind of their rows in a header of its own; here it follows their type as a parameter.
+    """
+    told: dict[str, str] = {}
     for name, value in headers:
-        if name.lower() == "content-type" and value is not None:
-            return value.decode("latin-1")
-    return None
+        if value is not None:
+            told.setdefault(name.lower(), value.decode("latin-1"))
+    content_type, kind = told.get("content-type"), told.get(packed.KIND_HEADER)
+    if kind is not None and media_type_of(content_type) == COLUMNS_CONTENT_TYPE:
+        return f"{content_type}{_KIND_PARAMETER}{kind}"
+    return content_type
+
+
+def _kind_of(content_type: str) -> str | None:
+    _, told, kind = content_type.rpartition(_KIND_PARAMETER)
+    return kind if told else None
 
 
 def _append_times(messages: Sequence[Message]) -> NDArray[np.int64]:
@@ -130,12 +117,19 @@ def _append_times(messages: Sequence[Message]) -> NDArray[np.int64]:
 
 
 def _gather(messages: Sequence[Message], topic: str, limits: Limits, rejects: list[Reject]) -> _Gathered:
-    gathered = _Gathered([], [], [])
-    records, places, indices = gathered
+    gathered = _Gathered([], [], [], [])
+    records, places, indices, parts = gathered
     parse = _MESSAGE.decode
     for place, (offset, _, value, content_type, _) in enumerate(messages):
         if value is None or content_type not in _PLAIN or len(value) > limits.bytes_max or not value.isascii():
-            fault = refusal(value, content_type, limits.bytes_max)
+            if value is not None and media_type_of(content_type) == COLUMNS_CONTENT_TYPE:
+                part = packed.part_of(place, value, _kind_of(content_type or ""), limits)
+                if isinstance(part, packed.Part):
+                    parts.append(part)
+                    continue
+                fault: Fault | None = part
+            else:
+                fault = refusal(value, content_type, limits.bytes_max)
             if fault is not None:
                 rejects.append(Reject(topic, offset, WHOLE_MESSAGE, "", *fault))
                 continue
@@ -167,18 +161,38 @@ def _gather(messages: Sequence[Message], topic: str, limits: Limits, rejects: li
     return gathered
 
 
-def _to_columns(gathered: _Gathered, messages: Sequence[Message]) -> tuple[Batch, dict[int, Fault]]:
-    """All records as rows, and the faults of rows that must not reach the door."""
+def _to_columns(gathered: _Gathered, messages: Sequence[Message]) -> tuple[Batch, NDArray[np.int64], dict[int, Fault]]:
+    """All records as rows, the place of each one's message, and the faults of rows that must not reach the door."""
+    names: _Names = defaultdict(count().__next__)
+    names[None] = -1
+    faults: dict[int, Fault] = {}
+    batch = _of_json(gathered, names, faults)
+    places = np.array(gathered.places, np.int64)
+    if gathered.parts:
+        rows = packed.unpack(gathered.parts, names.__getitem__, len(batch.levels))
+        places = np.concatenate((places, rows.places))
+        order = np.argsort(places, kind="stable")
+        events = np.concatenate((batch.events, rows.events))[order]
+        faults |= {len(batch.events) + row: fault for row, fault in rows.faults.items()}
+        rank = np.argsort(order).tolist()
+        faults = {rank[row]: fault for row, fault in faults.items()}
+        places = places[order]
+        batch = batch._replace(events=events, levels=np.concatenate((batch.levels, rows.levels)))
+    events = batch.events
+    events["offset"] = np.fromiter((message[0] for message in messages), np.int64, len(messages))[places]
+    carries = (events["kind"] == columns.OPTION_TRADE) & ~(np.isnan(events["bid"]) & np.isnan(events["ask"]))
+    events["flags"] |= carries * np.uint16(columns.CARRIES_QUOTE)
+    _check_keys(events, places, messages, names, faults)
+    return batch._replace(names=[name for name in names if name is not None]), places, faults
+
+
+def _of_json(gathered: _Gathered, names: _Names, faults: dict[int, Fault]) -> Batch:
+    """The decoded records as rows, without their positions and names."""
     records = gathered.records
     size = len(records)
-    names: defaultdict[str | None, int] = defaultdict(count().__next__)
-    names[None] = -1
     name_of = names.__getitem__
-    faults: dict[int, Fault] = {}
     reference: list[Reference] = []
     events = empty_events(size)
-    offsets = np.fromiter((message[0] for message in messages), np.int64, len(messages))
-    events["offset"] = offsets[gathered.places]
     events["index"] = gathered.indices
     events["kind"] = np.fromiter(map(_KIND_OF_TYPE.__getitem__, map(type, records)), np.int8, size)
     events["ts_event_ns"] = np.fromiter(map(attrgetter("ts_event_ns"), records), np.int64, size)
@@ -186,7 +200,6 @@ def _to_columns(gathered: _Gathered, messages: Sequence[Message]) -> tuple[Batch
     events["sequence"] = np.fromiter((-1 if number is None else number for number in sequences), np.int64, size)
     events["underlying"] = np.fromiter(map(name_of, map(attrgetter("underlying"), records)), np.int32, size)
     events["source"] = np.fromiter(map(name_of, map(attrgetter("source"), records)), np.int32, size)
-    _check_keys(events, gathered.places, messages, names, faults)
     levels = np.zeros((0, 2))
     for record_type, layout in LAYOUTS.items():
         rows = np.flatnonzero(events["kind"] == layout.kind)
@@ -197,14 +210,14 @@ def _to_columns(gathered: _Gathered, messages: Sequence[Message]) -> tuple[Batch
         if record_type is wire.Depth:
             levels = _fill_depth(events, rows, group)
     _fill_reference(events, records, reference, faults)
-    return Batch(events, [name for name in names if name is not None], reference, levels), faults
+    return Batch(events, [], reference, levels)
 
 
 def _check_keys(
     events: NDArray[np.void],
-    places: list[int],
+    places: NDArray[np.int64],
     messages: Sequence[Message],
-    names: dict[str | None, int],
+    names: _Names,
     faults: dict[int, Fault],
 ) -> None:
     """A message's key, where it has one, is the underlying of each of its records, or partitions mean nothing."""
@@ -213,7 +226,8 @@ def _check_keys(
     id_of_key = {key: -2 if key is None else names.get(key.decode(errors="surrogateescape"), -1) for key in set(keys)}
     key = np.fromiter(map(id_of_key.__getitem__, keys), np.int64, len(keys))[places]
     for row in np.flatnonzero((key != -2) & (key != events["underlying"])).tolist():
-        faults[row] = Fault("key_mismatch", f"the key {keys[places[row]]!r:.100} is not the record's underlying")
+        fault = Fault("key_mismatch", f"the key {keys[places[row]]!r:.100} is not the record's underlying")
+        faults.setdefault(row, fault)
 
 
 def _fill_hot(
@@ -232,8 +246,7 @@ def _fill_hot(
         flags = np.fromiter(map(attrgetter("multi_leg"), group), np.uint16, size) * np.uint16(columns.MULTI_LEG)
         cancels = map(attrgetter("cancels"), group)
         events["cancels"][rows] = np.fromiter((-1 if number is None else number for number in cancels), np.int64, size)
-        carries = ~(np.isnan(events["bid"][rows]) & np.isnan(events["ask"][rows]))
-        events["flags"][rows] = flags | carries * np.uint16(columns.CARRIES_QUOTE)
+        events["flags"][rows] = flags
 
 
 def _fill_depth(events: NDArray[np.void], rows: NDArray[np.intp], group: list[Any]) -> NDArray[np.float64]:

@@ -241,7 +241,7 @@ def _check_kind(batch: Batch, kind: int, rows: NDArray[np.intp], faults: _Faults
             values = np.ascontiguousarray(events[field])
             _mark_values(faults, rows, rule, field, values)
     if kind in _TRADES:
-        wrong = rows[np.abs(events["side"]) > 1].tolist()
+        wrong = rows[(events["side"] < columns.SELL) | (events["side"] > columns.BUY)].tolist()
         faults.mark(wrong, "bad_side", lambda _: "the aggressor is buy, sell or unknown")
     if kind == columns.OPTION_TRADE:
         half = ((events["flags"] & columns.CARRIES_QUOTE) != 0) & (np.isnan(events["bid"]) | np.isnan(events["ask"]))

@@ -15,7 +15,8 @@ import numpy as np
 from dhpe import columns
 from dhpe.columns import TOPIC_OF_KIND, Batch, Reference
 from dhpe.edge import messages as wire
-from dhpe.edge.decode import LAYOUTS
+from dhpe.edge import packed
+from dhpe.edge.layouts import LAYOUTS
 from dhpe.edge.salvage import CONTENT_TYPE
 from dhpe.field_outputs import Field
 from dhpe.outputs import Alert, Output
@@ -65,6 +66,42 @@ def encode_batch(batch: Batch, *, records_per_message: int = 1) -> Iterator[Wire
 def _message(topic: str, underlying: str, records: list[wire.Record]) -> WireMessage:
     body = _ENCODER.encode(records[0] if len(records) == 1 else records)
     return WireMessage(topic, underlying.encode(), body, ())
+
+
+def encode_packed(batch: Batch, *, records_per_message: int = 1) -> Iterator[WireMessage]:
+    """As ``encode_batch``, the hot records as packed columns of one kind a message; reference records stay JSON.
+
+    What comes after a record of another kind is another message, so that the order of an underlying is kept: it is
+    runs of quotes that gain.
+    """
+    if records_per_message < 1:
+        raise ValueError(f"records_per_message is {records_per_message}: a message holds at least 1 record")
+    waiting: dict[int, list[int]] = {}
+    kinds = batch.events["kind"].tolist()
+    for row, underlying in enumerate(batch.events["underlying"].tolist()):
+        everybody = batch.names[underlying] == columns.EVERY_UNDERLYING
+        if everybody:
+            for rows in waiting.values():
+                yield from _run(batch, rows, records_per_message)
+            waiting.clear()
+        elif underlying in waiting and kinds[waiting[underlying][0]] != kinds[row]:
+            yield from _run(batch, waiting.pop(underlying), records_per_message)
+        rows = waiting.setdefault(underlying, [])
+        rows.append(row)
+        if len(rows) >= records_per_message or everybody:
+            yield from _run(batch, waiting.pop(underlying), records_per_message)
+    for rows in waiting.values():
+        yield from _run(batch, rows, records_per_message)
+
+
+def _run(batch: Batch, rows: list[int], records_per_message: int) -> Iterator[WireMessage]:
+    """Rows of one underlying, all hot ones of one kind or all reference records."""
+    kind = int(batch.events["kind"][rows[0]])
+    if kind == columns.REFERENCE:
+        yield from encode_batch(batch._replace(events=batch.events[rows]), records_per_message=records_per_message)
+        return
+    word, key = columns.HOT_KINDS[kind], batch.names[batch.events["underlying"][rows[0]]].encode()
+    yield WireMessage(TOPIC_OF_KIND[word], key, packed.pack(batch, rows), packed.headers(word))
 
 
 def to_records(batch: Batch) -> list[wire.Record]:

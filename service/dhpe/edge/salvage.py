@@ -15,6 +15,8 @@ from dhpe.columns import Reject
 from dhpe.edge import messages as wire
 
 CONTENT_TYPE: Final = "application/json"
+COLUMNS_CONTENT_TYPE: Final = "application/vnd.dhpe.columns"
+DBN_CONTENT_TYPE: Final = "application/vnd.databento.dbn"
 FUTURE_LIMIT_MS: Final = 1000
 MESSAGE_BYTES_MAX: Final = 8 * 1024 * 1024
 """A larger message is rejected unread; 8 MiB are some 40,000 records in one array."""
@@ -50,6 +52,10 @@ class _Kind(msgspec.Struct):
     kind: str
 
 
+_READ: Final = f"read are {CONTENT_TYPE} and {COLUMNS_CONTENT_TYPE}"
+_NO_DBN: Final = (
+    "DBN records mean their series by numbers, whose names no message tells: 'dhpe feed FILE.dbn' reads them"
+)
 _RECORD: Final[msgspec.json.Decoder[wire.Record]] = msgspec.json.Decoder(wire.Record)
 _ELEMENTS: Final = msgspec.json.Decoder(list[msgspec.Raw])
 _KIND: Final = msgspec.json.Decoder(_Kind)
@@ -69,12 +75,19 @@ def told(faults: list[tuple[int, Fault]], topic: str, offset: int) -> list[Rejec
     return rejects
 
 
+def media_type_of(content_type: str | None) -> str:
+    """What a content type says without its parameters, in lower case; JSON where there is none."""
+    return CONTENT_TYPE if content_type is None else content_type.partition(";")[0].strip().lower()
+
+
 def refusal(value: bytes | None, content_type: str | None, bytes_max: int) -> Fault | None:
     """Why a message is not even parsed; None where it may be."""
     if value is None:
         return Fault("tombstone", "the message has no value")
-    if content_type is not None and content_type.partition(";")[0].strip().lower() != CONTENT_TYPE:
-        return Fault("unknown_content_type", f"content-type is {content_type[:100]!r}: read is {CONTENT_TYPE}")
+    media_type = media_type_of(content_type)
+    if content_type is not None and media_type != CONTENT_TYPE:
+        why = _NO_DBN if media_type == DBN_CONTENT_TYPE else _READ
+        return Fault("unknown_content_type", f"content-type is {content_type[:100]!r}: {why}")
     if len(value) > bytes_max:
         return Fault("too_large", f"the message has {len(value)} bytes: at most {bytes_max} are read")
     if value.startswith(codecs.BOM_UTF8):

@@ -1,4 +1,4 @@
-"""The wire contracts for other languages: JSON Schemas and the AsyncAPI document, written from the structs.
+"""The wire contracts for other languages: JSON Schemas, packed columns and AsyncAPI, written from structs and types.
 
 The structs are the truth and the files are made from them, so two things can go wrong and both are checked: a file
 that was not written again (drift), and a change that breaks those who speak the old contract (incompatibility).
@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from dhpe.edge import asyncapi, examples, field_example
+from dhpe.edge import asyncapi, columns_document, examples, field_example
 from dhpe.edge import messages as wire
 from dhpe.edge.compatibility import Direction, differences
 from dhpe.edge.glossary import MEANINGS
@@ -19,6 +19,7 @@ from dhpe.outputs import Alert, Pressure, TradeLabel
 
 DIALECT: Final = "https://json-schema.org/draft/2020-12/schema"
 ASYNCAPI_FILE: Final = "asyncapi.json"
+COLUMNS_FILE: Final = "columns.json"
 OUTPUTS: Final[dict[str, tuple[type[msgspec.Struct], msgspec.Struct]]] = {
     "pressure": (Pressure, examples.PRESSURE),
     "alert": (Alert, examples.ALERT),
@@ -50,6 +51,7 @@ def documents() -> dict[str, dict[str, Any]]:
         files[f"{kind}.json"] = schema | {"examples": [_plain(example) for example in examples.RECORDS[kind]]}
     for name, (output, example) in OUTPUTS.items():
         files[f"{name}.json"] = _explained(_schema(name, output)) | {"examples": [_plain(example)]}
+    files[COLUMNS_FILE] = columns_document.document({kind: files[f"{kind}.json"] for kind in wire.RECORD_OF_KIND})
     files[ASYNCAPI_FILE] = asyncapi.document()
     return files
 
@@ -151,6 +153,9 @@ def _incompatibilities(folder: Path, files: dict[str, dict[str, Any]]) -> list[s
     problems = []
     for path in sorted(folder.glob("*.json")):
         old = _load(path)
+        if old.get("$id") == columns_document.ID:
+            changes = columns_document.changes_without_a_version(old, files[COLUMNS_FILE])
+            problems += [f"{path.stem}: {change}" for change in changes]
         if path.name == ASYNCAPI_FILE or not str(old.get("$id", "")).startswith("urn:dhpe:schema:"):
             continue
         if path.name not in files:
