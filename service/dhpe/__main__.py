@@ -91,6 +91,8 @@ def feed(
     file_format: Format = None,
     records_per_message: Annotated[int, typer.Option(min=1, help="More than 1 makes array messages.")] = 1,
     config: Config = None,
+    *,
+    columns: Annotated[bool, typer.Option("--columns", help="Ticks as packed columns, one kind a message.")] = False,
 ) -> None:
     """Put a source on the input topics."""
     with one_line():
@@ -108,6 +110,7 @@ def feed(
             closing_ms=None if live else settings.pressure_interval_ms,
             topic_prefix=settings.topic_prefix,
             records_per_message=records_per_message,
+            packed=columns,
         )
         fed = app.feed(settings, batches, rules)
         typer.echo(f"{fed.records} records in {fed.messages} messages, {fed.rejected} rejected")

@@ -6,6 +6,7 @@ A figure is the median of several repetitions; kernels are warm before the clock
 import statistics
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from itertools import islice
 from typing import Any, Final, NamedTuple
 
@@ -14,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from dhpe.book import Book
-from dhpe.columns import Contract, OpenInterest, empty_batch
-from dhpe.edge.decode import decode
-from dhpe.edge.encode import encode_batch
+from dhpe.columns import OPTION_QUOTE, Batch, Contract, OpenInterest, empty_batch
+from dhpe.edge.decode import content_type_of, decode
+from dhpe.edge.encode import encode_batch, encode_packed
 from dhpe.engine import Engine
 from dhpe.numerics import panel
 from dhpe.numerics.implied_vol import invert
@@ -240,9 +241,29 @@ def stream_figures(parameters: Parameters, seconds: int = 60) -> list[Figure]:
     engine_s = median_s(engine, len(messages))
     baseline = "msgspec.json.decode alone"
     return [
+        *packed_figures(decode(messages, "ticks").batch),
         Figure("JSON to columns", 1 / decode_s, "records/s", baseline, 1 / bare_s, bare_s / decode_s),
         Figure("engine, simulated market", 1 / engine_s, "records/s", baseline, 1 / bare_s, bare_s / engine_s),
     ]
+
+
+def packed_figures(batch: Batch) -> list[Figure]:
+    """Option quotes as packed columns, so many a message, against the same messages in JSON."""
+    quotes = batch._replace(events=batch.events[batch.events["kind"] == OPTION_QUOTE])
+    figures = []
+    for each in (10, 100, 1_000):
+        rates = []
+        for encode in (encode_batch, encode_packed):
+            messages: list[Any] = [
+                (0, message.key, message.value, content_type_of(message.headers), None)
+                for message in encode(quotes, records_per_message=each)
+            ]
+            rates.append(1 / median_s(partial(decode, messages, "ticks"), len(quotes.events)))
+        baseline = f"JSON to columns, {each} a message"
+        figures.append(
+            Figure(f"packed columns, {each} a message", rates[1], "records/s", baseline, rates[0], rates[1] / rates[0])
+        )
+    return figures
 
 
 def _short(value: float) -> str:

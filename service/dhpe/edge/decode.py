@@ -10,7 +10,7 @@ each of its fields; only reference records and faults are handled one by one. Pa
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import chain, count
 from operator import attrgetter
 from typing import Any, Final, NamedTuple
@@ -106,6 +106,7 @@ def content_type_of(headers: Iterable[tuple[str, bytes | None]]) -> str | None:
     return content_type
 
 
+@lru_cache(maxsize=64)
 def _kind_of(content_type: str) -> str | None:
     _, told, kind = content_type.rpartition(_KIND_PARAMETER)
     return kind if told else None
@@ -169,21 +170,33 @@ def _to_columns(gathered: _Gathered, messages: Sequence[Message]) -> tuple[Batch
     batch = _of_json(gathered, names, faults)
     places = np.array(gathered.places, np.int64)
     if gathered.parts:
-        rows = packed.unpack(gathered.parts, names.__getitem__, len(batch.levels))
-        places = np.concatenate((places, rows.places))
-        order = np.argsort(places, kind="stable")
-        events = np.concatenate((batch.events, rows.events))[order]
-        faults |= {len(batch.events) + row: fault for row, fault in rows.faults.items()}
-        rank = np.argsort(order).tolist()
-        faults = {rank[row]: fault for row, fault in faults.items()}
-        places = places[order]
-        batch = batch._replace(events=events, levels=np.concatenate((batch.levels, rows.levels)))
+        batch, places = _with_packed(
+            batch, places, packed.unpack(gathered.parts, names.__getitem__, len(batch.levels)), faults
+        )
     events = batch.events
     events["offset"] = np.fromiter((message[0] for message in messages), np.int64, len(messages))[places]
     carries = (events["kind"] == columns.OPTION_TRADE) & ~(np.isnan(events["bid"]) & np.isnan(events["ask"]))
     events["flags"] |= carries * np.uint16(columns.CARRIES_QUOTE)
     _check_keys(events, places, messages, names, faults)
     return batch._replace(names=[name for name in names if name is not None]), places, faults
+
+
+def _with_packed(
+    batch: Batch, places: NDArray[np.int64], rows: packed.Unpacked, faults: dict[int, Fault]
+) -> tuple[Batch, NDArray[np.int64]]:
+    """Packed rows put among those of JSON, in the order of their messages; the faults go with their rows."""
+    faults |= {len(places) + row: fault for row, fault in rows.faults.items()}
+    events = np.concatenate((batch.events, rows.events)) if len(places) else rows.events
+    places = np.concatenate((places, rows.places))
+    levels = np.concatenate((batch.levels, rows.levels))
+    if (places[1:] < places[:-1]).any():
+        order = np.argsort(places, kind="stable")
+        events, places = events[order], places[order]
+        at = np.argsort(order)
+        moved = {int(at[row]): fault for row, fault in faults.items()}
+        faults.clear()
+        faults |= moved
+    return batch._replace(events=events, levels=levels), places
 
 
 def _of_json(gathered: _Gathered, names: _Names, faults: dict[int, Fault]) -> Batch:

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from dhpe.columns import CLOCK, EVERY_UNDERLYING, REFERENCE, Batch, Reject, empty_events
-from dhpe.edge.encode import WireMessage, encode_batch
+from dhpe.edge.encode import WireMessage, encode_batch, encode_packed
 from dhpe.edge.log import Log, OutRecord
 
 _NS_PER_S: Final = 1_000_000_000
@@ -41,6 +41,7 @@ class FeedRules(NamedTuple):
     closing_ms: int | None = None
     topic_prefix: str = ""
     records_per_message: int = 1
+    packed: bool = False
     messages_per_append: int = 1_000
 
 
@@ -151,7 +152,8 @@ def _pieces(batch: Batch, piece_ns: int | None) -> Iterator[Batch]:
 
 
 async def _put(piece: Batch, log: Log, rules: FeedRules, fed: Fed) -> Fed:
-    messages = encode_batch(piece, records_per_message=rules.records_per_message)
+    encode = encode_packed if rules.packed else encode_batch
+    messages = encode(piece, records_per_message=rules.records_per_message)
     sent = 0
     while bundle := list(islice(messages, rules.messages_per_append)):
         await log.append(await _addressed(bundle, log, rules.topic_prefix))

@@ -114,7 +114,7 @@ def unpack(parts: Sequence[Part], name_of: Callable[[str], int], levels_before: 
     for one in kinds:
         faults |= {before + row: fault for row, fault in one.faults.items()}
         before += len(one.events)
-    events = np.concatenate([one.events for one in kinds])
+    events = kinds[0].events if len(kinds) == 1 else np.concatenate([one.events for one in kinds])
     events["levels_start"][events["kind"] == columns.DEPTH] += levels_before
     return Unpacked(events, np.concatenate([one.places for one in kinds]), levels, faults)
 
@@ -177,8 +177,10 @@ def _set_codes(
         _mark(faults, ~known[field] & (place != _NONE), f"{field} is the place of no name of the message")
         meant[(starts + place)[known[field]]] = True
     codes = np.full(len(everything) + 1, _NONE, np.int32)  # the last stands for none
-    for at in np.flatnonzero(meant).tolist():
-        codes[at] = name_of(everything[at]) if 1 <= len(everything[at]) <= NAME_LENGTH_MAX else _NO_NAME
+    lengths = np.fromiter(map(len, everything), np.int64, len(everything))
+    codes[:-1][meant] = _NO_NAME
+    at = np.flatnonzero(meant & (lengths >= 1) & (lengths <= NAME_LENGTH_MAX))
+    codes[at] = np.fromiter(map(name_of, map(everything.__getitem__, at.tolist())), np.int32, len(at))
     for field, place in place_of.items():
         events[layout.columns[field]] = codes[np.where(known[field], starts + place, -1)]
         _mark(

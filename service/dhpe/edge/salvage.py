@@ -7,6 +7,7 @@ read again record by record: that is slow, and bounded by what a message may hol
 import codecs
 from collections import Counter
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 import msgspec
@@ -75,6 +76,7 @@ def told(faults: list[tuple[int, Fault]], topic: str, offset: int) -> list[Rejec
     return rejects
 
 
+@lru_cache(maxsize=64)
 def media_type_of(content_type: str | None) -> str:
     """What a content type says without its parameters, in lower case; JSON where there is none."""
     return CONTENT_TYPE if content_type is None else content_type.partition(";")[0].strip().lower()
