@@ -4,6 +4,7 @@ import json
 import random
 import time
 
+from bad_columns_cases import packed_columns
 from bad_input import (
     CONTRACTS_MAX,
     INT64_MAX,
@@ -334,6 +335,7 @@ def markets_that_stand_still() -> list[Case]:
 
 
 CASES = [
+    *packed_columns(),
     *messages_that_cannot_be_read(),
     *records_of_another_time(),
     *facts_that_cannot_be(),

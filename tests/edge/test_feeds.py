@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from dhpe.columns import CLOCK, QUOTE, REFERENCE, Batch, Contract, Reject, empty_events
-from dhpe.edge.decode import decode
+from dhpe.edge.decode import content_type_of, decode
 from dhpe.edge.feeds import Fed, FeedRules, Pace, closing_clock, feed_batches, latest_event_ns
 from dhpe.edge.log import LogUnavailable, OutRecord
 from dhpe.simulate import SimulationSettings, simulate
@@ -95,6 +95,20 @@ async def test_records_may_share_messages():
     fed = await feed_batches([quotes(range(25))], log, FeedRules(speed=None, records_per_message=10))
     assert (fed.records, fed.messages) == (25, 3)
     assert [len(msgspec.json.decode(record.value)) for record in log.records] == [10, 10, 5]
+
+
+async def test_ticks_may_be_packed_and_reference_records_stay_json():
+    """The headers reach the log; what is read there is what was fed."""
+    log = MemoryLog()
+    rules = FeedRules(speed=None, records_per_message=10, packed=True)
+    fed = await feed_batches([quotes(range(25), reference_s=[0])], log, rules)
+    assert (fed.records, fed.messages) == (26, 4)
+    chain, *ticks = log.records
+    assert (chain.topic, chain.headers, decoded([chain])[0]["kind"]) == ("chain", (), "contract")
+    batch, rejects = decode([(0, r.key, r.value, content_type_of(r.headers), None) for r in ticks], "ticks")
+    assert rejects == []
+    assert batch.events["index"].tolist() == [*range(10), *range(10), *range(5)]
+    assert batch.events["ts_event_ns"].tolist() == [START_NS + second * SECOND_NS for second in range(25)]
 
 
 async def test_topics_carry_the_operators_prefix():

@@ -1,7 +1,9 @@
 """Packed columns: what JSON says, said in rows; and whatever the bytes hold, nobody else is touched."""
 
 import json
+import re
 import struct
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,16 +19,16 @@ from dhpe.edge import packed, schemas
 from dhpe.edge.decode import Decoded, Message, content_type_of, decode
 from dhpe.edge.encode import WireMessage, encode_batch, encode_packed
 from dhpe.edge.examples import RECORDS as RECORDS_OF
-from dhpe.edge.layouts import LEVEL, PACKED
+from dhpe.edge.layouts import PACKED
 from dhpe.edge.log import LogRecord
 from dhpe.edge.salvage import COLUMNS_CONTENT_TYPE, Limits
 from dhpe.edge.steps import Outcome, Stepper
 from dhpe.edge.topic_names import TopicNames
 from dhpe.settings import Settings
+from packed_rows import NOW_NS, rows, value_of
 from wire_records import ANY_RECORD, RECORDS, canonical
 from worker_room import market
 
-NOW_NS = 1_700_000_000_000_000_000
 HOT_RECORDS = st.one_of(*(RECORDS[kind] for kind in columns.HOT_KINDS))
 
 
@@ -43,25 +45,6 @@ def batch_of(records: list[Any]) -> Batch:
     decoded = decode([(place, None, msgspec.json.encode(one), None, None) for place, one in enumerate(records)], "")
     assert decoded.rejects == []
     return decoded.batch
-
-
-def rows(kind: str, *records: dict[str, Any]) -> np.ndarray[Any, Any]:
-    """Rows of a kind from their fields; numbers that are not named are 1, places of names 0."""
-    made = np.zeros(len(records), PACKED[kind].row)
-    for field in made.dtype.names or ():
-        made[field] = {"ts_event_ns": NOW_NS, "sequence": -1, "cancels": -1, "source": -1}.get(field, 0)
-        if made.dtype[field] == np.float64:
-            made[field] = 1.0
-    for row, record in enumerate(records):
-        for field, value in record.items():
-            made[field][row] = value
-    return made
-
-
-def value_of(made: np.ndarray[Any, Any], names: bytes = b'["SPX"]', levels: bytes = b"", **head: int) -> bytes:
-    """A message's value by the document; ``head`` overwrites what its head should say."""
-    told = {"version": 1, "records": len(made), "levels": len(levels) // LEVEL.itemsize, "names_bytes": len(names)}
-    return struct.pack("<4I", *(told | head).values()) + made.tobytes() + levels + names
 
 
 def message(kind: str | None, value: bytes) -> WireMessage:
@@ -167,6 +150,21 @@ def test_a_message_made_from_the_document_alone_is_what_the_same_records_in_json
         assert canonical(batch) == canonical(batch_of([RECORDS_OF[kind][0]]))
 
 
+def test_the_example_of_the_documentation_is_two_quotes(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is run as it stands there."""
+    (example,) = re.findall(
+        r"^```python\n(.*?)^```", (project / "docs" / "columns.md").read_text(), re.DOTALL | re.MULTILINE
+    )
+    monkeypatch.chdir(project)
+    made: dict[str, Any] = {}
+    exec(example, made)  # noqa: S102 - our own page
+    batch, rejects = read([WireMessage("ticks", b"ACME", made["value"], tuple(made["headers"]))])
+    assert rejects == []
+    assert [batch.names[name] for name in batch.events["name"]] == ["ACME-C100", "ACME-P100"]
+    assert batch.events["bid"].tolist() == [2.25, 1.15]
+    assert batch.events["ask_size"].tolist() == [40.0, 40.0]
+
+
 QUOTE = rows("option_quote", {}, {})
 HOSTILE: list[tuple[str, str | None, bytes, str]] = [
     ("no bytes", "option_quote", b"", "empty"),
@@ -183,7 +181,7 @@ HOSTILE: list[tuple[str, str | None, bytes, str]] = [
     ("a row less", "option_quote", value_of(QUOTE, records=3), "wrong_size"),
     ("a row more", "option_quote", value_of(QUOTE, records=1), "wrong_size"),
     ("4 billion rows", "option_quote", value_of(QUOTE, records=2**32 - 1), "wrong_size"),
-    ("levels of no depth", "quote", value_of(rows("quote", {}), levels=bytes(16)), "wrong_size"),
+    ("levels of no depth", "quote", value_of(rows("quote", {}), b'["SPX"]', bytes(16)), "wrong_size"),
     ("names cut off", "option_quote", value_of(QUOTE)[:-1], "wrong_size"),
     ("names that are no JSON", "option_quote", value_of(QUOTE, b'["SPX'), "undecodable"),
     ("names that are no strings", "option_quote", value_of(QUOTE, b"[1]"), "undecodable"),

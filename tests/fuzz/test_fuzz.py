@@ -23,6 +23,7 @@ from dhpe.edge.topic_names import TopicNames
 from dhpe.settings import Settings
 from finite_state import nans, numbers
 from fuzz_rounds import rounds
+from wild_columns import columns_message
 
 SETTINGS = Settings(pressure_interval_ms=0, revalue_interval_ms=1, surface_interval_s=0.5, message_records_max=200)
 NAMES = TopicNames.of(SETTINGS)
@@ -30,10 +31,13 @@ NOW_MS = 1_800_000_000_000
 MESSAGES = 60
 ROUNDS_OF_ONE_STATE = 20
 
+Made = tuple[bytes | None, tuple[tuple[str, bytes], ...]]
+"""Value and headers of a message."""
 
-def log_records(values: list[bytes | None], topic: str) -> list[LogRecord]:
-    """Values as messages of the only partition."""
-    return [LogRecord(topic, 0, place, None, value, (), NOW_MS) for place, value in enumerate(values)]
+
+def log_records(messages: list[Made], topic: str) -> list[LogRecord]:
+    """Values with their headers as messages of the only partition."""
+    return [LogRecord(topic, 0, place, None, *message, NOW_MS) for place, message in enumerate(messages)]
 
 
 def check(stepper: Stepper, outcome: Outcome, wire: list[LogRecord]) -> None:
@@ -52,14 +56,16 @@ def check(stepper: Stepper, outcome: Outcome, wire: list[LogRecord]) -> None:
     assert nans(stepper._engine) == []
 
 
-def fuzz_steps(make: Callable[[random.Random], bytes | None]) -> None:
+def fuzz_steps(make: Callable[[random.Random], Made]) -> None:
     """Steps of made messages on a state that lives for some rounds."""
     stepper = Stepper(SETTINGS, NAMES, 0, 1)
     for number, (seed, dice) in enumerate(rounds()):
         if number % ROUNDS_OF_ONE_STATE == 0:
             stepper = Stepper(SETTINGS, NAMES, 0, 1)
             head = random.Random(seed // ROUNDS_OF_ONE_STATE)
-            stepper.apply(log_records([msgspec.json.encode(record(head, "contract")) for _ in range(30)], "chain"), [])
+            stepper.apply(
+                log_records([(msgspec.json.encode(record(head, "contract")), ()) for _ in range(30)], "chain"), []
+            )
         chain = log_records([make(dice) for _ in range(MESSAGES // 10)], "chain")
         ticks = log_records([make(dice) for _ in range(MESSAGES)], "ticks")
         try:
@@ -74,13 +80,19 @@ def fuzz_steps(make: Callable[[random.Random], bytes | None]) -> None:
 @pytest.mark.timeout(1800)
 def test_records_of_possible_and_impossible_numbers_never_raise_or_make_a_nan() -> None:
     """Any kind in any order, names that meet, values at every limit."""
-    fuzz_steps(lambda dice: msgspec.json.encode(record(dice)))
+    fuzz_steps(lambda dice: (msgspec.json.encode(record(dice)), ()))
 
 
 @pytest.mark.timeout(1800)
 def test_damaged_messages_never_raise_or_make_a_nan() -> None:
     """Records alone and in arrays, then bytes and pieces of them lost, doubled, exchanged and nested."""
-    fuzz_steps(message)
+    fuzz_steps(lambda dice: (message(dice), ()))
+
+
+@pytest.mark.timeout(1800)
+def test_damaged_columns_among_records_never_raise_or_make_a_nan() -> None:
+    """Rows with impossible fields, heads that lie, bytes lost and exchanged; every tenth message is JSON."""
+    fuzz_steps(lambda dice: (message(dice), ()) if dice.random() < 0.1 else columns_message(dice))
 
 
 @pytest.mark.timeout(1800)
