@@ -95,7 +95,8 @@ def _note_underlyings(source: SourceNumbers, batch: Batch, rows: NDArray[np.intp
     spoken = batch.events["underlying"][rows]
     done = 0
     for place in (*np.flatnonzero(marks.codes[rows] >= GAP).tolist(), len(rows) - 1):
-        for number in np.unique(spoken[done : place + 1]).tolist():
+        numbers, firsts = np.unique(spoken[done : place + 1], return_index=True)
+        for number in numbers[np.argsort(firsts)].tolist():
             source.underlyings.setdefault(batch.names[number])
         done = place + 1
         row = int(rows[place])

@@ -277,7 +277,8 @@ def _rows(underlying: Underlying, events: NDArray[np.void], names: list[str]) ->
         if len(codes) == 0:
             continue
         lookup = np.zeros(len(names) + 1, np.int32)  # the last place stands for -1, no name: the unnamed instrument
-        for code in np.unique(codes):
+        found, firsts = np.unique(codes, return_index=True)
+        for code in found[np.argsort(firsts)]:  # as they come: the order of names is an accident of the batch
             lookup[code] = row_of(names[code] if code >= 0 else "")
         rows[chosen] = lookup[codes]
     return rows

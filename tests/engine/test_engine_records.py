@@ -13,6 +13,7 @@ from dhpe.engine import Engine, StepResult
 from dhpe.numerics.state import NS_PER_S
 from dhpe.outputs import Pressure
 from dhpe.parameters import Parameters
+from same_state import differences
 
 START_NS = 1_790_000_000 * NS_PER_S
 SETTLES_NS = START_NS + 30 * 86_400 * NS_PER_S
@@ -264,3 +265,17 @@ def test_alert_ids_depend_on_the_market_alone() -> None:
         len({alert_id("SPX", "bulldozer", 1, 2), alert_id("SPX", "bulldozer", 1, 3), alert_id("SPX", "normal", 1, 2)})
         == 3
     )
+
+
+@pytest.mark.parametrize("first_kind", ["quote", "depth"])
+def test_instruments_are_listed_as_they_are_mentioned_however_the_records_are_cut(first_kind: str) -> None:
+    """A decoder names a trade's instrument before a quote's: that order is the batch's own and must not be seen."""
+    first = (
+        quote(99.9, 100.1) if first_kind == "quote" else {"kind": "depth", "bids": [[99.9, 1]], "asks": [[100.1, 1]]}
+    )
+    whole = batch([first | {"instrument": "ES"}, {"kind": "trade", "price": 100, "size": 1, "instrument": "SPY"}])
+    one, two = Engine(EVERY_TICK), Engine(EVERY_TICK)
+    one.step(empty_batch(), whole)
+    for row in range(2):
+        two.step(empty_batch(), whole._replace(events=whole.events[row : row + 1]))
+    assert list(differences(one, two)) == []
