@@ -6,7 +6,7 @@ imports what it needs when it is called, so that ``--help`` and a wrong call ans
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
@@ -280,12 +280,12 @@ def _as_it_was(settings: Settings, underlying: str | None, at: str | None, input
     typer.echo(msgspec.json.encode(questions.state_at(settings, underlying, moment)))
 
 
-def _simulated() -> "Iterable[Batch]":
+def _simulated() -> "Iterator[Batch]":
     import time  # noqa: PLC0415
 
     from dhpe.simulate import SimulationSettings, simulate  # noqa: PLC0415
 
-    return simulate(SimulationSettings(), time.time_ns())
+    yield from simulate(SimulationSettings(), time.time_ns())  # from when it is first asked, not from the command
 
 
 def main() -> None:

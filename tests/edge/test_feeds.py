@@ -146,6 +146,21 @@ async def test_a_source_that_has_fallen_behind_does_not_wait():
     assert wall.now == 1000.0 + 4 * 50.0
 
 
+@pytest.mark.parametrize(("closing_ms", "late_s"), [(None, 0.0), (100, 3.0)])
+async def test_what_a_live_source_needs_to_begin_does_not_make_its_records_late(closing_ms: int | None, late_s: float):
+    """Its time begins when it is asked, so that they are sent at their own time; that of a file when it is read."""
+    wall = Wall()
+    log = MemoryLog(wall)
+
+    def slow_to_begin() -> Iterator[Batch]:
+        wall.now += 3.0
+        yield quotes([0.0, 5.0, 10.0])
+
+    await feed_batches(slow_to_begin(), log, FeedRules(speed=1.0, closing_ms=closing_ms), pace=wall.pace)
+    sent_s = [at - 1000.0 for at, _ in log.appends]
+    assert sent_s[1:3] == pytest.approx([5.0 + late_s, 10.0 + late_s])
+
+
 async def test_reference_data_sets_no_clock():
     """Contracts defined years ago do not make the first quote wait for years."""
     wall = Wall()

@@ -34,7 +34,8 @@ class FeedRules(NamedTuple):
     """How a source goes onto the log.
 
     ``speed`` is event time over wall time, 0 or None as fast as it goes. ``closing_ms`` is how far after the last
-    record the closing clock stands (the ``pressure_interval_ms`` of the engine), None for a live source.
+    record the closing clock stands (the ``pressure_interval_ms`` of the engine), None for a live source, whose time
+    begins when it is first asked: what it needs to begin is caught up.
     """
 
     speed: float | None = 1.0
@@ -72,7 +73,7 @@ async def feed_batches(
         LogError: the log refuses the records.
     """
     source = iter(batches)
-    fed, tempo = Fed(), _Tempo(rules.speed, pace or Pace())
+    fed, tempo = Fed(), _Tempo(rules.speed, pace or Pace(), live=rules.closing_ms is None)
     while (item := await asyncio.to_thread(next, source, None)) is not None:
         if isinstance(item, Reject):
             fed = fed._replace(rejected=fed.rejected + 1)
@@ -107,11 +108,15 @@ def closing_clock(last_event_ns: int, after_ms: int) -> Batch:
 
 
 class _Tempo:
-    """Lets event time pass ``speed`` times as fast as the wall clock, from the first hot record on."""
+    """Lets event time pass ``speed`` times as fast as the wall clock, from the first hot record on.
 
-    def __init__(self, speed: float | None, pace: Pace) -> None:
+    That of a live source was due when the source was first asked, that of any other is when it is there.
+    """
+
+    def __init__(self, speed: float | None, pace: Pace, *, live: bool) -> None:
         self._speed = speed or None
         self._pace = pace
+        self._asked_s = pace.now_s() if live else None
         self._started: tuple[int, float] | None = None
 
     @property
@@ -126,7 +131,7 @@ class _Tempo:
             return
         now_s = self._pace.now_s()
         if self._started is None:
-            self._started = (event_ns, now_s)
+            self._started = (event_ns, now_s if self._asked_s is None else self._asked_s)
         first_ns, started_s = self._started
         ahead_s = (event_ns - first_ns) / _NS_PER_S / self._speed - (now_s - started_s)
         if ahead_s > 0.0:
