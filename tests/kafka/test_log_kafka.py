@@ -220,6 +220,7 @@ async def test_a_topic_that_a_rebalance_made_the_client_forget_is_asked_about_at
     log = await room.open_log()
     assert isinstance(log, KafkaLog)
     consumer = log.group_consumer()
+    assert await log.span((room.pressure, 0)) == (0, 0)  # a new topic may have no leader yet
     await consumer._client.set_topics([room.chain])
     consumer._fetcher._retry_backoff = 3600.0
     async with asyncio.timeout(20):
