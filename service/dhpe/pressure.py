@@ -1,5 +1,6 @@
 """A reading as the published record: names and scales of the wire are made here, once."""
 
+import math
 from typing import Final
 
 from dhpe.alerts import Judge
@@ -48,7 +49,8 @@ def _forward(underlying: Underlying, spot: float | None) -> float | None:
     if spot is None or len(open_rows) == 0 or not market["surface_spot"] > 0:
         return None
     nearest = open_rows[open_rows["settles_ns"].argmin()]
-    return spot * float(forward_ratio(nearest, int(market["ts_ns"])))
+    forward = spot * float(forward_ratio(nearest, int(market["ts_ns"])))
+    return forward if math.isfinite(forward) else None  # absurd rates of an expiry that lent them to this one
 
 
 def _horizon_s(underlying: Underlying) -> float:

@@ -101,6 +101,13 @@ def test_a_day_begins_at_midnight_where_its_exchange_is(calendar: str) -> None:
     assert utc(midnight_ns("2015-12-24", calendar)) == expected
 
 
+@pytest.mark.parametrize("day", ["1999-12-30", "2815-12-24"])
+def test_a_day_whose_nanoseconds_nobody_can_mean_is_refused(day: str) -> None:
+    """The name of a damaged file may say any."""
+    with pytest.raises(ValueError, match=f"the date is {day}: dates are those of 2000 to 2100"):
+        midnight_ns(day, "XNYS")
+
+
 def test_the_table_needs_no_pandas_at_run_time() -> None:
     """A worker that asks for a settlement has imported neither pandas nor exchange_calendars."""
     code = (

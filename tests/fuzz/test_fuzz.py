@@ -6,7 +6,7 @@ a few seconds with the same seeds every time; ``make fuzz`` for ten minutes, wit
 
 import gzip
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -56,10 +56,10 @@ def check(stepper: Stepper, outcome: Outcome, wire: list[LogRecord]) -> None:
     assert nans(stepper._engine) == []
 
 
-def fuzz_steps(make: Callable[[random.Random], Made]) -> None:
+def fuzz_steps(make: Callable[[random.Random], Made], seeds: Iterable[tuple[int, random.Random]] | None = None) -> None:
     """Steps of made messages on a state that lives for some rounds."""
     stepper = Stepper(SETTINGS, NAMES, 0, 1)
-    for number, (seed, dice) in enumerate(rounds()):
+    for number, (seed, dice) in enumerate(rounds() if seeds is None else seeds):
         if number % ROUNDS_OF_ONE_STATE == 0:
             stepper = Stepper(SETTINGS, NAMES, 0, 1)
             head = random.Random(seed // ROUNDS_OF_ONE_STATE)
@@ -75,6 +75,13 @@ def fuzz_steps(make: Callable[[random.Random], Made]) -> None:
                 f"FUZZ_SEED={seed - number % ROUNDS_OF_ONE_STATE} fails after {number % ROUNDS_OF_ONE_STATE} rounds"
             )
             raise
+
+
+@pytest.mark.parametrize(("seed", "count"), [(1_795_289_704, 11)])
+def test_rounds_that_failed_once_hold(seed: int, count: int) -> None:
+    """A rate that one expiry lent to a much longer one, where it made the forward infinite."""
+    seeds = ((number, random.Random(number)) for number in range(seed, seed + count))
+    fuzz_steps(lambda dice: (msgspec.json.encode(record(dice)), ()), seeds)
 
 
 @pytest.mark.timeout(1800)

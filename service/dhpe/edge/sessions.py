@@ -23,6 +23,8 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
+from dhpe.edge.messages import TIME_FIRST_NS, TIME_LAST_NS
+
 FIRST_DATE: Final = date(2000, 1, 3)
 LAST_DATE: Final = date(2035, 12, 31)
 """Between them the table speaks; beyond them nothing is guessed, holidays being proclaimed and not computed."""
@@ -81,10 +83,13 @@ def midnight_ns(day: str, calendar: str) -> int:
     """The beginning (UTC, ns) of the exchange date ``day`` (YYYY-MM-DD), from which files count their milliseconds.
 
     Raises:
-        ValueError: this is no date, or the calendar is unknown.
+        ValueError: this is no date of 2000 to 2100, or the calendar is unknown.
     """
     begin = _date(day, calendar, bounded=False)
-    return _instant_ns(datetime.combine(begin, time(0), UTC if calendar == "24/7" else _NEW_YORK))
+    instant_ns = _instant_ns(datetime.combine(begin, time(0), UTC if calendar == "24/7" else _NEW_YORK))
+    if not TIME_FIRST_NS <= instant_ns < TIME_LAST_NS:
+        raise ValueError(f"the date is {day}: dates are those of 2000 to 2100")
+    return instant_ns
 
 
 def _date(text: str, calendar: str, *, bounded: bool = True) -> date:
