@@ -190,6 +190,7 @@ async def refuse(room: Room, fault: Fault) -> None:
     await _configure(room, topic, {**right, "max.message.bytes": "100"})
     await asyncio.sleep(SETTLE_S)
     before = dict(room.monitor.committed)
+    room.release()  # what is fed from now on has to wait
     await asyncio.sleep(fault.seconds)
     after = dict(room.monitor.committed)
     await _configure(room, topic, dict(right))
